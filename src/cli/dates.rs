@@ -1,0 +1,157 @@
+//! `--start` and `--end` as users write them: session dates or instants.
+
+use chrono::DateTime;
+
+use super::exit::{CliError, Exit};
+use crate::domain::{Calendar, InstantRange, SessionDate};
+use crate::ingestion::RequestedRange;
+
+/// A bound of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Session(SessionDate),
+    Instant(i64),
+}
+
+/// The range that `--start` and `--end` mean.
+///
+/// Two dates mean whole sessions, both inside. As soon as one of them is an instant the range is
+/// `[start, end)`, and a date stands for the beginning or the end of its session.
+pub(super) fn read_range(
+    start: Option<&str>,
+    end: Option<&str>,
+    now_us: i64,
+) -> Result<RequestedRange, CliError> {
+    let start = start.map(|text| read_bound("--start", text)).transpose()?;
+    let end = end.map(|text| read_bound("--end", text)).transpose()?;
+    match (start, end) {
+        (None, None) => Ok(RequestedRange::Incremental),
+        (None, Some(_)) => Err(usage("--end needs --start as well".to_owned())),
+        (Some(Bound::Session(first)), None) => Ok(RequestedRange::Sessions { first, last: None }),
+        (Some(Bound::Session(first)), Some(Bound::Session(last))) if last < first => {
+            Err(usage(format!("--start {first} is after --end {last}")))
+        }
+        (Some(Bound::Session(first)), Some(Bound::Session(last))) => Ok(RequestedRange::Sessions {
+            first,
+            last: Some(last),
+        }),
+        (Some(start), end) => {
+            let start_us = start_of(start)?;
+            let end_us = end.map_or(Ok(now_us), end_of)?;
+            if end_us < start_us {
+                let range = InstantRange { start_us, end_us };
+                return Err(usage(format!("--start is after --end: {range}")));
+            }
+            Ok(RequestedRange::Instants(InstantRange { start_us, end_us }))
+        }
+    }
+}
+
+fn read_bound(flag: &str, text: &str) -> Result<Bound, CliError> {
+    if let Ok(date) = text.parse::<SessionDate>() {
+        return Ok(Bound::Session(date));
+    }
+    DateTime::parse_from_rfc3339(text).map(|instant| Bound::Instant(instant.timestamp_micros())).map_err(|_| {
+        usage(format!(
+            "{flag} `{}` is neither a session date (2024-07-01) nor an instant with its offset (2024-07-01T13:30:00Z)",
+            text.escape_default()
+        ))
+    })
+}
+
+fn start_of(bound: Bound) -> Result<i64, CliError> {
+    match bound {
+        Bound::Instant(instant_us) => Ok(instant_us),
+        Bound::Session(date) => {
+            let before =
+                SessionDate::from_days_since_epoch(date.days_since_epoch() - 1).unwrap_or(date);
+            Ok(Calendar::nyse().next_session(before)?.window_start_us())
+        }
+    }
+}
+
+fn end_of(bound: Bound) -> Result<i64, CliError> {
+    match bound {
+        Bound::Instant(instant_us) => Ok(instant_us),
+        Bound::Session(date) => {
+            let after =
+                SessionDate::from_days_since_epoch(date.days_since_epoch() + 1).unwrap_or(date);
+            Ok(Calendar::nyse().previous_session(after)?.window_end_us())
+        }
+    }
+}
+
+fn usage(message: String) -> CliError {
+    CliError::new(Exit::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(start: &str, end: &str) -> Result<RequestedRange, CliError> {
+        read_range(Some(start), Some(end), 0)
+    }
+
+    #[test]
+    fn two_dates_are_whole_sessions() {
+        let date = |text: &str| text.parse().unwrap();
+        let range = RequestedRange::Sessions {
+            first: date("2024-07-01"),
+            last: Some(date("2024-07-05")),
+        };
+        assert_eq!(read("2024-07-01", "2024-07-05").unwrap(), range);
+        assert_eq!(
+            read_range(None, None, 0).unwrap(),
+            RequestedRange::Incremental
+        );
+    }
+
+    #[test]
+    fn instants_are_a_half_open_range_and_dates_beside_them_the_whole_session() {
+        let RequestedRange::Instants(range) =
+            read("2024-07-02T15:00:00Z", "2024-07-02T12:00:00-04:00").unwrap()
+        else {
+            panic!("instants expected");
+        };
+        assert_eq!(
+            range.to_string(),
+            "2024-07-02T15:00:00Z..2024-07-02T16:00:00Z"
+        );
+        let RequestedRange::Instants(range) = read("2024-07-02", "2024-07-02T16:00:00Z").unwrap()
+        else {
+            panic!("instants expected");
+        };
+        assert_eq!(
+            range.to_string(),
+            "2024-07-02T00:00:00Z..2024-07-02T16:00:00Z"
+        );
+    }
+
+    #[test]
+    fn what_makes_no_range_is_refused_with_its_text() {
+        for (start, end, words) in [
+            (
+                "2024-07-05",
+                "2024-07-01",
+                "--start 2024-07-05 is after --end 2024-07-01",
+            ),
+            (
+                "2024-07-02T16:00:00Z",
+                "2024-07-02T15:00:00Z",
+                "--start is after --end",
+            ),
+            (
+                "2024-07-02T16:00:00",
+                "2024-07-03",
+                "neither a session date",
+            ),
+            ("yesterday", "2024-07-03", "`yesterday`"),
+        ] {
+            let error = read(start, end).unwrap_err();
+            assert!(error.message.contains(words), "{}", error.message);
+            assert_eq!(error.exit, Exit::Usage);
+        }
+        assert!(read_range(None, Some("2024-07-01"), 0).is_err());
+    }
+}

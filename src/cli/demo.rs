@@ -1,0 +1,248 @@
+//! `demo`: the real pipeline against the built-in server, in seconds, without account or network.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{DemoArgs, IngestArgs};
+use super::exit::{CliError, Exit};
+use super::fake_alpaca::{made_up_bars, tape_bars};
+use super::ingest::{self, Executed};
+use super::output::with_thousands;
+use super::session::CliSession;
+use super::sparkline::sparkline;
+use super::summary;
+use super::symbols::{SymbolList, read_symbols};
+use crate::app::Stores;
+use crate::config::{Config, Environment, Flags};
+use crate::domain::ports::{BarSelection, BarStore, SymbolBarsRepository};
+use crate::domain::{Calendar, Segment, SessionDate, Symbol};
+use crate::infrastructure::fake_alpaca::{
+    FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, Fault, FaultScript, Tape, When,
+};
+use crate::ingestion::IngestReport;
+
+/// Symbols that nobody takes for real ones.
+const SYMBOLS: &str = "DEMOA,DEMOB,DEMOC";
+
+/// Two weeks around Independence Day: a half day on 3 July, a holiday on 4 July.
+const FIRST: &str = "2024-06-24";
+const LAST: &str = "2024-07-05";
+
+/// The half hour that the demo's server has no bars of.
+const GAP_SESSION: &str = "2024-07-02";
+const GAP_MINUTES: std::ops::Range<u16> = 900..930;
+
+const CHART_WIDTH: usize = 60;
+
+/// Runs the demo and says what to try next.
+pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliError> {
+    let folder = args
+        .keep
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("marketpipe-demo"));
+    let list = read_symbols(&[SYMBOLS.to_owned()], None)?;
+    let server = start_server(&list.symbols)?;
+    let demo = session.with_config(demo_config(&folder, &server)?);
+
+    say(&demo, "MarketPipe demo: made-up bars, the real pipeline\n");
+    say(
+        &demo,
+        &format!(
+            "1. A server on {} speaks Alpaca's protocol: {SYMBOLS}, {FIRST} to {LAST},",
+            server.base_url()
+        ),
+    );
+    say(
+        &demo,
+        "   with a rate limit hit, a half day, a holiday, half an hour missing and one impossible bar.\n",
+    );
+    say(&demo, "2. First ingest");
+    let first = ingest_once(&demo, &list)?;
+    say(&demo, &summary::render(&first));
+    say(&demo, "\n3. The same ingest again: nothing is asked twice");
+    let second = ingest_once(&demo, &list)?;
+    say(&demo, &summary::render(&second));
+    let stores = demo.stores()?;
+    say(&demo, "\n4. What is missing, and why");
+    report_gaps(&demo, &stores, &list.symbols)?;
+    say(&demo, "\n5. Closing prices of the regular sessions");
+    draw(&demo, &stores, &list.symbols)?;
+    say(&demo, &next_steps(&folder));
+    Ok(Exit::Done)
+}
+
+/// The configuration of the demo alone: neither the user's file nor the user's credentials take part.
+fn demo_config(folder: &Path, server: &FakeAlpaca) -> Result<Config, CliError> {
+    let file = folder.join("marketpipe.toml");
+    let written = std::fs::create_dir_all(folder).and_then(|()| {
+        std::fs::write(
+            &file,
+            "# The demo's lake: bars are made up. Every key has its default.\n",
+        )
+    });
+    written.map_err(|error| {
+        CliError::new(
+            Exit::Storage,
+            format!("cannot write {}: {error}", file.display()),
+        )
+    })?;
+    let environment = Environment::from_pairs([
+        ("MARKETPIPE_ALPACA_URL", server.base_url()),
+        ("APCA_API_KEY_ID", FAKE_KEY_ID),
+        ("APCA_API_SECRET_KEY", FAKE_SECRET),
+    ]);
+    let flags = Flags {
+        data_dir: Some(folder.to_owned()),
+        config: Some(file),
+        ..Flags::default()
+    };
+    Ok(Config::load(&flags, &environment)?)
+}
+
+fn start_server(symbols: &[Symbol]) -> Result<FakeAlpaca, CliError> {
+    let (first, last) = (date(FIRST)?, date(LAST)?);
+    let gap = Calendar::nyse().session(date(GAP_SESSION)?)?;
+    let mut tape = Tape::new();
+    for symbol in symbols {
+        let mut bars = tape_bars(&made_up_bars(symbol, 1, first, last)?);
+        if let Some(session) = gap.filter(|_| symbol.as_str() == "DEMOB") {
+            bars.retain(|bar| {
+                !session.minute_index(bar.ts_us).is_some_and(|minute| {
+                    is_in_gap(minute) && session.date() == session_date(bar.ts_us)
+                })
+            });
+        }
+        tape.insert("sip", symbol.as_str(), bars);
+    }
+    let server = FakeAlpaca::start(tape, FakeConfig::default()).map_err(|error| {
+        CliError::new(
+            Exit::Storage,
+            format!("cannot start the demo's server on loopback: {error}"),
+        )
+    })?;
+    server.set_faults(
+        FaultScript::new()
+            .on(When::Nth(1), Fault::too_many_requests())
+            .on_times(When::Nth(3), 1, Fault::LowAboveHigh),
+    );
+    Ok(server)
+}
+
+fn is_in_gap(minute: u16) -> bool {
+    GAP_MINUTES.contains(&minute)
+}
+
+fn session_date(ts_us: i64) -> SessionDate {
+    Calendar::nyse()
+        .session_containing(ts_us)
+        .map_or_else(|_| Calendar::nyse().coverage().0, |session| session.date())
+}
+
+fn date(text: &str) -> Result<SessionDate, CliError> {
+    text.parse()
+        .map_err(|error| CliError::new(Exit::Bug, format!("demo date `{text}`: {error}")))
+}
+
+fn ingest_once(session: &CliSession, list: &SymbolList) -> Result<IngestReport, CliError> {
+    let args = IngestArgs {
+        provider: "alpaca".to_owned(),
+        start: Some(FIRST.to_owned()),
+        end: Some(LAST.to_owned()),
+        wait: 30,
+        ..IngestArgs::default()
+    };
+    match ingest::execute(session, &args, list)? {
+        Executed::Ran(report, Exit::Done | Exit::Partial) => Ok(*report),
+        Executed::Ran(_, exit) => Err(CliError::new(exit, "the demo's ingest did not finish")),
+        Executed::Planned(exit) => Err(CliError::new(exit, "the demo was only planned")),
+    }
+}
+
+/// Lists the regular minutes that the server answered without a bar.
+fn report_gaps(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(), CliError> {
+    let (first, last) = (date(FIRST)?, date(LAST)?);
+    let dataset = "alpaca/sip/raw"
+        .parse()
+        .map_err(|error| CliError::new(Exit::Bug, format!("demo dataset: {error}")))?;
+    for symbol in symbols {
+        let mut words = Vec::new();
+        for record in stores.ledger.list_sessions(&dataset, symbol, first, last)? {
+            let Some(of_day) = Calendar::of(symbol).session(record.date)? else {
+                continue;
+            };
+            for missing in record
+                .present
+                .missing_in(of_day.expected_range(Segment::Regular))
+            {
+                let is_bad =
+                    (missing.start..missing.end).all(|minute| record.quarantined.contains(minute));
+                let reason = if is_bad {
+                    "a bad bar, in quarantine"
+                } else {
+                    "no trade"
+                };
+                let minutes = missing.end - missing.start;
+                if minutes >= 5 || is_bad {
+                    let from =
+                        crate::domain::instant::format_utc(of_day.minute_ts_us(missing.start));
+                    words.push(format!("{minutes} min from {from} ({reason})"));
+                }
+            }
+        }
+        let text = if words.is_empty() {
+            "no gap of five minutes or more in regular hours".to_owned()
+        } else {
+            words.join("; ")
+        };
+        say(session, &format!("   {symbol}  {text}"));
+    }
+    Ok(())
+}
+
+fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(), CliError> {
+    for symbol in symbols {
+        let selection = BarSelection {
+            symbols: vec![symbol.clone()],
+            ..BarSelection::default()
+        };
+        let mut closes = Vec::new();
+        for (_, batch) in stores.bars.load(&selection)? {
+            let regular = batch
+                .segments()
+                .iter()
+                .zip(&batch.columns().close)
+                .filter(|(segment, _)| **segment == Segment::Regular);
+            closes.extend(regular.map(|(_, close)| *close));
+        }
+        let (Some(open), Some(close)) = (closes.first(), closes.last()) else {
+            continue;
+        };
+        let rows = with_thousands(u64::try_from(closes.len()).unwrap_or(u64::MAX));
+        say(
+            session,
+            &format!(
+                "   {symbol}  {open:>8.2} {} {close:<8.2} {rows} regular minutes",
+                sparkline(&closes, CHART_WIDTH)
+            ),
+        );
+    }
+    Ok(())
+}
+
+fn next_steps(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "\nThe lake is in {folder}. Try:\n  \
+         marketpipe --data-dir {folder} status\n  \
+         marketpipe --data-dir {folder} query \"select symbol, session_date, count(*) minutes, sum(volume) volume from bars_1m where segment = 'regular' group by all order by all\"\n  \
+         marketpipe --data-dir {folder} jobs list\n\
+         With an account: export APCA_API_KEY_ID and APCA_API_SECRET_KEY, then\n  \
+         marketpipe ingest --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-05"
+    )
+}
+
+/// The demo speaks on stdout: its words are what was asked for.
+fn say(session: &CliSession, text: &str) {
+    if !session.global.quiet {
+        _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{text}\n").as_bytes());
+    }
+}

@@ -1,0 +1,94 @@
+//! `fake-alpaca`: the built-in server with made-up bars, until Ctrl-C.
+
+use std::io::Write as _;
+
+use super::args::FakeAlpacaArgs;
+use super::exit::{CliError, Exit};
+use super::symbols::read_symbols;
+use crate::domain::{BarColumns, Calendar, SessionDate, Symbol};
+use crate::infrastructure::fake_alpaca::{
+    FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, RateLimit, Tape, TapeBar,
+};
+use crate::infrastructure::providers::synthetic::synthetic_session;
+
+/// Serves until Ctrl-C.
+pub(super) fn run(args: &FakeAlpacaArgs) -> Result<Exit, CliError> {
+    let list = read_symbols(&args.symbols, None)?;
+    if let Some((_, error)) = list.malformed.first() {
+        return Err(CliError::new(Exit::Usage, error.to_string()));
+    }
+    let date = |flag: &str, text: &str| {
+        text.parse::<SessionDate>()
+            .map_err(|error| CliError::new(Exit::Usage, format!("{flag}: {error}")))
+    };
+    let (first, last) = (date("--start", &args.start)?, date("--end", &args.end)?);
+    let mut tape = Tape::new();
+    for symbol in &list.symbols {
+        for feed in ["sip", "iex"] {
+            tape.insert(
+                feed,
+                symbol.as_str(),
+                tape_bars(&made_up_bars(symbol, args.seed, first, last)?),
+            );
+        }
+    }
+    let config = FakeConfig {
+        port: args.port,
+        cache_bytes: args.cache_mb * 1024 * 1024,
+        rate_limit: args.requests_per_minute.map(RateLimit::per_minute),
+        ..FakeConfig::default()
+    };
+    let server = FakeAlpaca::start(tape, config).map_err(|error| {
+        CliError::new(
+            Exit::Storage,
+            format!("cannot listen on 127.0.0.1:{}: {error}", args.port),
+        )
+    })?;
+    let text = format!(
+        "serving made-up bars of {} symbols from {first} to {last}; Ctrl-C ends it\n\
+         export MARKETPIPE_ALPACA_URL={} APCA_API_KEY_ID={FAKE_KEY_ID} APCA_API_SECRET_KEY={FAKE_SECRET}\n",
+        list.symbols.len(),
+        server.base_url()
+    );
+    _ = std::io::stderr().write_all(text.as_bytes());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Bug, format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async { _ = tokio::signal::ctrl_c().await });
+    Ok(Exit::Done)
+}
+
+/// The made-up bars of a symbol, both dates inside.
+pub(super) fn made_up_bars(
+    symbol: &Symbol,
+    seed: u64,
+    first: SessionDate,
+    last: SessionDate,
+) -> Result<BarColumns, CliError> {
+    let mut columns = BarColumns::default();
+    for session in Calendar::of(symbol).sessions(first, last)? {
+        let bars = synthetic_session(symbol, seed, &session);
+        columns.extend_from(&bars, 0..bars.len());
+    }
+    Ok(columns)
+}
+
+/// Bars as the server keeps them.
+pub(super) fn tape_bars(columns: &BarColumns) -> Vec<TapeBar> {
+    (0..columns.len())
+        .map(|row| {
+            let bar = columns.bar(row);
+            TapeBar {
+                ts_us: bar.ts_us,
+                open: bar.open,
+                high: bar.high,
+                low: bar.low,
+                close: bar.close,
+                volume: bar.volume,
+                trade_count: bar.trade_count,
+                vwap: bar.vwap,
+            }
+        })
+        .collect()
+}

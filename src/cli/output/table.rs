@@ -1,0 +1,97 @@
+//! Rows as a table for people. Keeps them until the end, since columns are as wide as their widest cell.
+
+use comfy_table::{
+    CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle,
+};
+
+use super::terminal::escape_for_terminal;
+use super::{Value, with_thousands};
+
+/// Rows that are shown at most: nobody reads more, and they are held in memory.
+const MOST_ROWS: usize = 10_000;
+
+/// Columns apart by blanks, the header by a thin line.
+const STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none().junction(' '))
+    .header_separator(LineStyle::none().fill('─').junction(' '))
+    .content_lines(ContentLineStyle::none().junction(' '));
+
+/// The rows so far.
+pub(super) struct TableRows {
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+    /// Whether a column holds nothing but numbers.
+    is_numeric: Vec<bool>,
+    rows_left_out: u64,
+    width: Option<u16>,
+}
+
+impl TableRows {
+    pub(super) fn new(columns: &[&str]) -> Self {
+        Self {
+            columns: columns
+                .iter()
+                .map(|name| escape_for_terminal(name).into_owned())
+                .collect(),
+            rows: Vec::new(),
+            is_numeric: vec![true; columns.len()],
+            rows_left_out: 0,
+            width: None,
+        }
+    }
+
+    pub(super) fn fit_width(&mut self, width: Option<u16>) {
+        self.width = width;
+    }
+
+    pub(super) fn row(&mut self, values: &[Value]) {
+        if self.rows.len() == MOST_ROWS {
+            self.rows_left_out += 1;
+            return;
+        }
+        for (is_numeric, value) in self.is_numeric.iter_mut().zip(values) {
+            *is_numeric &= value.is_number() || *value == Value::Null;
+        }
+        let cell = |value: &Value| match value.to_text() {
+            Some(text) => escape_for_terminal(&text).into_owned(),
+            None => "-".to_owned(),
+        };
+        self.rows.push(values.iter().map(cell).collect());
+    }
+
+    /// The whole table with its last line feed.
+    pub(super) fn render(self) -> String {
+        let is_empty = self.rows.is_empty();
+        let mut table = Table::new();
+        table
+            .load_style(STYLE)
+            .set_header(self.columns)
+            .add_rows(self.rows);
+        if let Some(width) = self.width {
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(width);
+        }
+        for (column, is_numeric) in table.column_iter_mut().zip(self.is_numeric) {
+            // Without a border the outermost blanks would be margins.
+            if column.index == 0 {
+                column.set_padding((0, 1));
+            }
+            if is_numeric && !is_empty {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let mut text: String = table
+            .lines()
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect();
+        if is_empty {
+            text.push_str("(no rows)\n");
+        }
+        if self.rows_left_out > 0 {
+            let left_out = with_thousands(self.rows_left_out);
+            text.push_str(&format!("({left_out} more rows; --format csv shows all)\n"));
+        }
+        text
+    }
+}

@@ -1,0 +1,119 @@
+//! What every command starts from: configuration, output format, the program's parts.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use super::args::GlobalArgs;
+use super::exit::{CliError, Exit};
+use super::logging;
+use super::output::{self, OutputError, OutputFormat, RowWriter, Value};
+use crate::app::{App, Stores};
+use crate::config::{ColorWhen, Config, Environment, Flags, Verbosity};
+use crate::infrastructure::events::{EventBus, LogSubscriber, ProgressSubscriber};
+
+/// One run of the program.
+pub(super) struct CliSession {
+    pub(super) app: App,
+    pub(super) global: GlobalArgs,
+}
+
+impl CliSession {
+    /// Reads the configuration and sets up logging.
+    pub(super) fn open(global: &GlobalArgs) -> Result<Self, CliError> {
+        let verbosity = match (global.quiet, global.verbose) {
+            (true, _) => Some(Verbosity::Quiet),
+            (false, 0) => None,
+            (false, 1) => Some(Verbosity::Verbose),
+            (false, _) => Some(Verbosity::Debug),
+        };
+        let flags = Flags {
+            data_dir: global.data_dir.clone(),
+            config: global.config.clone(),
+            verbosity,
+            color: global.color,
+            ..Flags::default()
+        };
+        let config = Config::load(&flags, &Environment::of_process())?;
+        let use_color = match config.color {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            ColorWhen::Auto => std::io::stderr().is_terminal(),
+        };
+        logging::start(&config.log, use_color);
+        Ok(Self {
+            app: App::new(config),
+            global: global.clone(),
+        })
+    }
+
+    /// A session with another configuration, for the demo.
+    pub(super) fn with_config(&self, config: Config) -> Self {
+        Self {
+            app: App::new(config),
+            global: self.global.clone(),
+        }
+    }
+
+    /// The format of rows on stdout.
+    pub(super) fn format(&self) -> OutputFormat {
+        self.global
+            .format
+            .unwrap_or_else(|| output::default_format(std::io::stdout().is_terminal()))
+    }
+
+    /// Events to the log and, where wanted, to a progress line.
+    pub(super) fn events(&self) -> Arc<EventBus> {
+        let shows_progress =
+            !self.global.no_progress && !self.global.quiet && std::io::stderr().is_terminal();
+        let bus = EventBus::builder().subscribe(Arc::new(LogSubscriber));
+        let bus = if shows_progress {
+            bus.subscribe(Arc::new(ProgressSubscriber::new()))
+        } else {
+            bus
+        };
+        Arc::new(bus.build())
+    }
+
+    /// The stores of the data directory, if anything was ever kept there.
+    pub(super) fn existing_stores(&self) -> Result<Option<Stores>, CliError> {
+        Ok(self.app.open_existing_stores(self.events())?)
+    }
+
+    /// The stores of the data directory, or the message that there is nothing yet.
+    pub(super) fn stores(&self) -> Result<Stores, CliError> {
+        self.existing_stores()?.ok_or_else(|| {
+            let root = self.app.directory();
+            CliError::new(Exit::Storage, format!("nothing is kept in {} yet", root.root().display()))
+                .with_hint("run `marketpipe ingest --symbols AAPL --provider synthetic` or `marketpipe demo`, or name another --data-dir")
+        })
+    }
+
+    /// Writes rows to stdout.
+    pub(super) fn write_rows(
+        &self,
+        name: &str,
+        columns: &[&str],
+        rows: impl IntoIterator<Item = Vec<Value>>,
+    ) -> Result<Exit, CliError> {
+        let mut stdout = std::io::stdout().lock();
+        let written = || -> Result<(), OutputError> {
+            let mut writer = RowWriter::begin(name, columns, self.format(), &mut stdout)?;
+            for row in rows {
+                writer.row(&row)?;
+            }
+            writer.finish()
+        };
+        match written() {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) if error.is_closed_pipe() => Ok(Exit::Done),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says something to the user on stderr, unless asked to be quiet.
+    pub(super) fn say(&self, text: &str) {
+        if !self.global.quiet {
+            _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `status`: what is held of each series.
+
+use super::args::StatusArgs;
+use super::exit::{CliError, Exit};
+use super::output::Value;
+use super::session::CliSession;
+use super::symbols::read_symbols;
+use crate::domain::ports::{SeriesStatus, SymbolBarsRepository};
+
+const COLUMNS: [&str; 9] = [
+    "dataset",
+    "symbol",
+    "timeframe",
+    "first_session",
+    "last_session",
+    "sessions",
+    "rows",
+    "completeness_pct",
+    "bytes",
+];
+
+/// Prints one row for each series.
+pub(super) fn run(session: &CliSession, args: &StatusArgs) -> Result<Exit, CliError> {
+    let list = read_symbols(&args.symbols, None)?;
+    if let Some((text, error)) = list.malformed.first() {
+        return Err(CliError::new(
+            Exit::Usage,
+            format!("--symbols: `{text}`: {error}"),
+        ));
+    }
+    let stores = session.stores()?;
+    let held = stores.ledger.list_status(&list.symbols)?;
+    let missing: Vec<&str> = list
+        .symbols
+        .iter()
+        .filter(|symbol| !held.iter().any(|row| row.symbol == **symbol))
+        .map(|symbol| symbol.as_str())
+        .collect();
+    if !missing.is_empty() {
+        session.say(&format!("nothing is held of {}", missing.join(", ")));
+    }
+    session.write_rows("status", &COLUMNS, held.iter().map(row))
+}
+
+fn row(status: &SeriesStatus) -> Vec<Value> {
+    let date = |pick: fn(
+        &(crate::domain::SessionDate, crate::domain::SessionDate),
+    ) -> crate::domain::SessionDate| {
+        status.sessions.as_ref().map_or(Value::Null, |sessions| {
+            Value::Text(pick(sessions).to_string())
+        })
+    };
+    vec![
+        Value::Text(status.dataset.to_string()),
+        Value::Text(status.symbol.to_string()),
+        Value::Text(status.timeframe.to_string()),
+        date(|sessions| sessions.0),
+        date(|sessions| sessions.1),
+        Value::UInt(status.filled_sessions),
+        Value::UInt(status.rows),
+        completeness_pct(status).map_or(Value::Null, Value::Float),
+        Value::UInt(status.bytes),
+    ]
+}
+
+/// Regular minutes present of those that the asked sessions have, in percent, cut to two decimals: 100 means all.
+fn completeness_pct(status: &SeriesStatus) -> Option<f64> {
+    if status.expected_minutes == 0 {
+        return None;
+    }
+    let hundredths =
+        u128::from(status.regular_minutes) * 10_000 / u128::from(status.expected_minutes);
+    Some(f64::from(u32::try_from(hundredths).unwrap_or(u32::MAX)) / 100.0)
+}

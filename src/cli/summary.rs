@@ -1,0 +1,155 @@
+//! The closing summary of an ingest, for people and for scripts.
+
+use super::output::{Value, human_bytes, human_duration, with_thousands};
+use crate::ingestion::IngestReport;
+
+/// Failures that are listed one by one; the rest is counted.
+const LISTED_FAILURES: usize = 10;
+
+/// The summary in a few lines.
+pub(super) fn render(report: &IngestReport) -> String {
+    let counts = &report.counts;
+    let made_up = if report.is_real {
+        ""
+    } else {
+        " (made-up bars, not market data)"
+    };
+    let title = match report.job {
+        None => format!(
+            "nothing to fetch: {}{made_up}, {} symbols",
+            report.dataset, report.symbols
+        ),
+        Some(job) => format!(
+            "job {job} {}: {}{made_up}, {} symbols",
+            report.state, report.dataset, report.symbols
+        ),
+    };
+    let mut lines = vec![title];
+    if report.job.is_some() {
+        let seconds = report.elapsed.as_secs_f64().max(0.001);
+        lines.push(format!(
+            "  rows      {} new, {} revised, {} quarantined",
+            with_thousands(counts.rows_new),
+            with_thousands(counts.rows_revised),
+            with_thousands(counts.rows_quarantined)
+        ));
+        lines.push(format!(
+            "  files     {} written, {} unchanged",
+            with_thousands(counts.files_written),
+            with_thousands(counts.files_unchanged)
+        ));
+        lines.push(format!(
+            "  requests  {} ({} repeated), {}",
+            with_thousands(counts.requests),
+            with_thousands(counts.retries),
+            human_bytes(counts.wire_bytes)
+        ));
+        lines.push(format!(
+            "  time      {} ({} rows/s)",
+            human_duration(report.elapsed),
+            with_thousands(per_second(counts.rows_received, seconds))
+        ));
+    }
+    let empty = if counts.empty_sessions > 0 {
+        format!(
+            ", {} without a trade",
+            with_thousands(counts.empty_sessions)
+        )
+    } else {
+        String::new()
+    };
+    lines.push(format!(
+        "  sessions  {} asked for{empty}, {} settled and left out",
+        with_thousands(report.sessions_to_fetch),
+        with_thousands(report.sessions_settled)
+    ));
+    for failure in report.failures.iter().take(LISTED_FAILURES) {
+        lines.push(format!(
+            "  failed    {} {}: {}",
+            failure.symbol, failure.part, failure.reason
+        ));
+    }
+    if report.failures.len() > LISTED_FAILURES {
+        lines.push(format!(
+            "  failed    and {} more",
+            report.failures.len() - LISTED_FAILURES
+        ));
+    }
+    if !report.no_data.is_empty() {
+        let names: Vec<&str> = report
+            .no_data
+            .iter()
+            .take(20)
+            .map(|symbol| symbol.as_str())
+            .collect();
+        let more = if report.no_data.len() > names.len() {
+            format!(" and {} more", report.no_data.len() - names.len())
+        } else {
+            String::new()
+        };
+        lines.push(format!(
+            "  no data   {}{more}: not a single bar in the requested range",
+            names.join(", ")
+        ));
+    }
+    lines.join("\n")
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate for people, finite and positive"
+)]
+fn per_second(rows: u64, seconds: f64) -> u64 {
+    (rows as f64 / seconds) as u64
+}
+
+/// The summary as one row.
+pub(super) fn row(report: &IngestReport) -> ([&'static str; 16], Vec<Value>) {
+    let counts = &report.counts;
+    let columns = [
+        "job",
+        "state",
+        "dataset",
+        "symbols",
+        "rows_new",
+        "rows_revised",
+        "rows_quarantined",
+        "requests",
+        "retries",
+        "wire_bytes",
+        "files_written",
+        "files_unchanged",
+        "sessions_asked",
+        "sessions_settled",
+        "failed",
+        "elapsed_s",
+    ];
+    let names = |symbols: Vec<&str>| Value::Text(symbols.join(" "));
+    let incomplete = report
+        .failures
+        .iter()
+        .map(|failure| failure.symbol.as_str())
+        .chain(report.no_data.iter().map(|symbol| symbol.as_str()))
+        .collect();
+    let values = vec![
+        report.job.map_or(Value::Null, |job| Value::Int(job.0)),
+        Value::Text(report.state.to_string()),
+        Value::Text(report.dataset.to_string()),
+        Value::UInt(u64::try_from(report.symbols).unwrap_or(u64::MAX)),
+        Value::UInt(counts.rows_new),
+        Value::UInt(counts.rows_revised),
+        Value::UInt(counts.rows_quarantined),
+        Value::UInt(counts.requests),
+        Value::UInt(counts.retries),
+        Value::UInt(counts.wire_bytes),
+        Value::UInt(counts.files_written),
+        Value::UInt(counts.files_unchanged),
+        Value::UInt(report.sessions_to_fetch),
+        Value::UInt(report.sessions_settled),
+        names(incomplete),
+        Value::Float(report.elapsed.as_secs_f64()),
+    ];
+    (columns, values)
+}

@@ -1,0 +1,356 @@
+//! The configuration: every value with where it came from. The only place that reads the environment.
+//!
+//! Precedence: flag, environment, file, default. The file is the one named by `--config` or
+//! `MARKETPIPE_CONFIG`, else `./marketpipe.toml`, else the one in the user's configuration folder; one
+//! file counts, they are not merged. Must not know what the values are used for.
+
+mod credentials;
+mod environment;
+mod error;
+mod file;
+mod origin;
+mod url;
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+pub use credentials::{CREDENTIAL_PAIRS, Credentials, CredentialsSource};
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use file::FILE_NAME;
+pub use origin::{ConfigEntry, Origin};
+
+use file::ConfigFile;
+use origin::{Layered, Setting};
+
+/// A file with every key, its default and what it means: what `marketpipe init` writes.
+pub const EXAMPLE_FILE: &str = include_str!("../config/marketpipe.example.toml");
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColorWhen {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl ColorWhen {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// How much is logged, as the flags `-q`, `-v` and `-vv` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// `-q`: errors.
+    Quiet,
+    /// `-v`: what the tool does, step by step.
+    Verbose,
+    /// `-vv`: every page and file, and what the libraries do.
+    Debug,
+}
+
+impl Verbosity {
+    /// The log filter that this stands for.
+    pub const fn filter(self) -> &'static str {
+        match self {
+            Self::Quiet => "error",
+            Self::Verbose => "warn,marketpipe=info",
+            Self::Debug => "info,marketpipe=debug",
+        }
+    }
+}
+
+/// What the command line says; `None` where it says nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `-q`, `-v`, `-vv`.
+    pub verbosity: Option<Verbosity>,
+    /// `--color`.
+    pub color: Option<ColorWhen>,
+    /// `--feed`.
+    pub feed: Option<String>,
+    /// `--adjustment`.
+    pub adjustment: Option<String>,
+}
+
+/// How Alpaca is asked.
+#[derive(Debug, Clone)]
+pub struct AlpacaConfig {
+    /// Scheme, host and port, without a slash at the end.
+    pub base_url: String,
+    /// Which tape.
+    pub feed: String,
+    /// Which corporate actions are applied.
+    pub adjustment: String,
+    /// Requests a minute that the plan allows.
+    pub requests_per_minute: u32,
+    /// Whether the plan includes the last quarter of an hour.
+    pub is_realtime: bool,
+    /// Where the credentials come from.
+    pub credentials: CredentialsSource,
+}
+
+/// Limits of SQL queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryConfig {
+    /// Memory, MiB.
+    pub memory_limit_mb: u32,
+    /// Threads; 0 for all cores.
+    pub threads: u32,
+    /// Time, seconds; 0 for no limit.
+    pub timeout_s: u32,
+}
+
+/// The resolved configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder of the lake and its database.
+    pub data_dir: PathBuf,
+    /// The log filter, in the syntax of `tracing_subscriber::EnvFilter`; known to be well formed.
+    pub log: String,
+    /// When colour is used.
+    pub color: ColorWhen,
+    /// Units that are fetched at the same time.
+    pub parallel_units: usize,
+    /// How Alpaca is asked.
+    pub alpaca: AlpacaConfig,
+    /// The seed of the synthetic provider.
+    pub synthetic_seed: u64,
+    /// Limits of SQL queries.
+    pub query: QueryConfig,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+    entries: Vec<ConfigEntry>,
+}
+
+impl Config {
+    /// Resolves the configuration, looking for the file in the current folder.
+    ///
+    /// Credentials are located, not read: commands that need none work without them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file or key, the value and what was expected.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::load_in(flags, environment, Path::new(""))
+    }
+
+    /// The same with another folder in place of the current one.
+    fn load_in(
+        flags: &Flags,
+        environment: &Environment,
+        folder: &Path,
+    ) -> Result<Self, ConfigError> {
+        Self::resolve(
+            flags,
+            environment,
+            ConfigFile::find(flags, environment, folder)?,
+        )
+    }
+
+    fn resolve(
+        flags: &Flags,
+        environment: &Environment,
+        file: ConfigFile,
+    ) -> Result<Self, ConfigError> {
+        let path = file.path.as_deref();
+        let values = &file.values;
+        let mut entries = Vec::new();
+        let data_dir = Layered::new("data_dir")
+            .flag("--data-dir", flags.data_dir.clone())
+            .environment(
+                "MARKETPIPE_DATA_DIR",
+                environment.find_path("MARKETPIPE_DATA_DIR"),
+            )
+            .file(
+                path,
+                values.data_dir.as_deref().map(|named| file.resolve(named)),
+            )
+            .or_default("./data".into())
+            .note(&mut entries, |path| path.display().to_string());
+        let log = Layered::new("log")
+            .flag(
+                "-q/-v",
+                flags
+                    .verbosity
+                    .map(|verbosity| verbosity.filter().to_owned()),
+            )
+            .environment(
+                "MARKETPIPE_LOG",
+                environment.find_text("MARKETPIPE_LOG")?.map(str::to_owned),
+            )
+            .file(path, values.log.clone())
+            .or_default("warn".into());
+        let log = checked_filter(log)?.note(&mut entries, String::clone);
+        let color = Layered::new("color")
+            .flag("--color", flags.color)
+            .environment(
+                "NO_COLOR",
+                environment.find("NO_COLOR").map(|_| ColorWhen::Never),
+            )
+            .environment(
+                "TERM",
+                environment
+                    .find("TERM")
+                    .filter(|term| *term == "dumb")
+                    .map(|_| ColorWhen::Never),
+            )
+            .file(path, values.color)
+            .or_default(ColorWhen::Auto)
+            .note(&mut entries, |when| when.as_str().to_owned());
+        let parallel_units = Layered::new("ingest.parallel")
+            .file(path, values.ingest.parallel)
+            .or_default(4)
+            .within(1, 64)?
+            .note(&mut entries, u32::to_string);
+        let alpaca = load_alpaca(flags, environment, &file, &mut entries)?;
+        let synthetic_seed = Layered::new("providers.synthetic.seed")
+            .file(path, values.providers.synthetic.seed)
+            .or_default(1)
+            .note(&mut entries, u64::to_string);
+        let query = QueryConfig {
+            memory_limit_mb: Layered::new("query.memory_limit_mb")
+                .file(path, values.query.memory_limit_mb)
+                .or_default(1024)
+                .within(64, 16_777_216)?
+                .note(&mut entries, u32::to_string),
+            threads: Layered::new("query.threads")
+                .file(path, values.query.threads)
+                .or_default(0)
+                .within(0, 1024)?
+                .note(&mut entries, u32::to_string),
+            timeout_s: Layered::new("query.timeout_s")
+                .file(path, values.query.timeout_s)
+                .or_default(0)
+                .within(0, 604_800)?
+                .note(&mut entries, u32::to_string),
+        };
+        let parallel_units = usize::try_from(parallel_units).unwrap_or(1);
+        let file = file.path;
+        Ok(Self {
+            data_dir,
+            log,
+            color,
+            parallel_units,
+            alpaca,
+            synthetic_seed,
+            query,
+            file,
+            entries,
+        })
+    }
+
+    /// Every key with its value and origin, in the order of the example file; secrets masked.
+    pub fn entries(&self) -> &[ConfigEntry] {
+        &self.entries
+    }
+}
+
+fn load_alpaca(
+    flags: &Flags,
+    environment: &Environment,
+    file: &ConfigFile,
+    entries: &mut Vec<ConfigEntry>,
+) -> Result<AlpacaConfig, ConfigError> {
+    const URL_NAME: &str = "MARKETPIPE_ALPACA_URL";
+    let path = file.path.as_deref();
+    let values = &file.values.providers.alpaca;
+    let base_url = Layered::new("providers.alpaca.base_url")
+        .environment(
+            URL_NAME,
+            environment.find_text(URL_NAME)?.map(str::to_owned),
+        )
+        .file(path, values.base_url.clone())
+        .or_default("https://data.alpaca.markets".into());
+    let base_url = url::checked_base_url(base_url)?.note(entries, String::clone);
+    let feed = Layered::new("providers.alpaca.feed")
+        .flag("--feed", flags.feed.clone())
+        .file(path, values.feed.clone())
+        .or_default("sip".into());
+    let feed = checked_name(feed)?.note(entries, String::clone);
+    let adjustment = Layered::new("providers.alpaca.adjustment")
+        .flag("--adjustment", flags.adjustment.clone())
+        .file(path, values.adjustment.clone())
+        .or_default("raw".into());
+    let adjustment = checked_name(adjustment)?.note(entries, String::clone);
+    let requests_per_minute = Layered::new("providers.alpaca.requests_per_minute")
+        .file(path, values.requests_per_minute)
+        .or_default(200)
+        .within(1, 100_000)?
+        .note(entries, u32::to_string);
+    let is_realtime = Layered::new("providers.alpaca.realtime")
+        .file(path, values.realtime)
+        .or_default(false)
+        .note(entries, bool::to_string);
+    let credentials = CredentialsSource::find(environment, file)?;
+    let credentials_file = values.credentials_file.as_deref();
+    let credentials_file = credentials_file.map(|named| file.resolve(named).display().to_string());
+    for (key, named) in [
+        ("providers.alpaca.key_id_env", values.key_id_env.clone()),
+        (
+            "providers.alpaca.secret_key_env",
+            values.secret_key_env.clone(),
+        ),
+        ("providers.alpaca.credentials_file", credentials_file),
+    ] {
+        Layered::new(key)
+            .file(path, named)
+            .or_default("(not set)".into())
+            .note(entries, String::clone);
+    }
+    entries.push(credentials.entry());
+    Ok(AlpacaConfig {
+        base_url,
+        feed,
+        adjustment,
+        requests_per_minute,
+        is_realtime,
+        credentials,
+    })
+}
+
+/// Refuses a log filter that could not be applied.
+fn checked_filter(log: Setting<String>) -> Result<Setting<String>, ConfigError> {
+    match EnvFilter::builder().parse(&log.value) {
+        Ok(_) => Ok(log),
+        Err(error) => {
+            let expected = format!("a filter such as `info` or `warn,marketpipe=debug`: {error}");
+            Err(log.refuse(log.value.clone(), expected))
+        }
+    }
+}
+
+/// Refuses a feed or adjustment that could be none of any provider; which exist is the provider's business.
+fn checked_name(name: Setting<String>) -> Result<Setting<String>, ConfigError> {
+    let is_legal = (1..=24).contains(&name.value.len())
+        && name
+            .value
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+    if is_legal {
+        Ok(name)
+    } else {
+        let expected = "1 to 24 characters of a-z, 0-9, - and _";
+        Err(name.refuse(name.value.chars().take(40).collect(), expected))
+    }
+}
+
+#[cfg(test)]
+mod tests;

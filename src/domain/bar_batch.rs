@@ -1,0 +1,283 @@
+//! The batch: one partition's bars in proven columns. The only form in which bars reach a store or a rule.
+
+use thiserror::Error;
+
+use super::bar::{Bar, HardRule};
+use super::bar_columns::BarColumns;
+use super::calendar::{Calendar, CalendarError};
+use super::instant::format_utc;
+use super::session::{Segment, SessionDate};
+
+/// Bars of one series: ascending by time, without duplicates, each of them sound.
+///
+/// Proven once by the constructors: columns of equal length; `ts` strictly ascending and on full minutes;
+/// no [`HardRule`] broken; session dates ascending. Empty batches are legal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarBatch {
+    columns: BarColumns,
+    session_days: Vec<i32>,
+    segments: Vec<Segment>,
+}
+
+/// Why columns do not make a [`BarBatch`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BatchError {
+    /// Columns of different lengths.
+    #[error("columns of a batch differ in length")]
+    UnequalLengths,
+    /// A timestamp that does not follow its predecessor.
+    #[error("row {row} at {} does not follow its predecessor in time", format_utc(*.ts_us))]
+    NotAscending {
+        /// Row number, from 0.
+        row: usize,
+        /// Its timestamp, UTC microseconds.
+        ts_us: i64,
+    },
+    /// A row that breaks a hard rule.
+    #[error("row {row} at {} breaks the rule {rule}", format_utc(*.ts_us))]
+    BrokenRule {
+        /// Row number, from 0.
+        row: usize,
+        /// Its timestamp, UTC microseconds.
+        ts_us: i64,
+        /// The rule.
+        rule: HardRule,
+    },
+    /// Session dates that go back in time.
+    #[error("row {row} has an earlier session date than its predecessor")]
+    SessionsNotAscending {
+        /// Row number, from 0.
+        row: usize,
+    },
+    /// A timestamp beyond the calendar.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+}
+
+impl BarBatch {
+    /// A batch without rows.
+    pub fn empty() -> Self {
+        Self {
+            columns: BarColumns::default(),
+            session_days: Vec::new(),
+            segments: Vec::new(),
+        }
+    }
+
+    /// Proves `columns` and gives every row its session date and segment by `calendar`.
+    ///
+    /// # Errors
+    /// The first broken invariant, see [`BatchError`].
+    pub fn from_columns(columns: BarColumns, calendar: Calendar) -> Result<Self, BatchError> {
+        let mut locator = calendar.locator();
+        let mut session_days = Vec::with_capacity(columns.len());
+        let mut segments = Vec::with_capacity(columns.len());
+        for &ts_us in &columns.ts_us {
+            let (date, segment) = locator.locate(ts_us)?;
+            session_days.push(date.days_since_epoch());
+            segments.push(segment);
+        }
+        Self::from_parts(columns, session_days, segments)
+    }
+
+    /// Proves `columns` whose session dates (days since 1970-01-01) and segments are already known.
+    ///
+    /// # Errors
+    /// The first broken invariant, see [`BatchError`].
+    pub fn from_parts(
+        columns: BarColumns,
+        session_days: Vec<i32>,
+        segments: Vec<Segment>,
+    ) -> Result<Self, BatchError> {
+        if !columns.has_equal_lengths()
+            || session_days.len() != columns.len()
+            || segments.len() != columns.len()
+        {
+            return Err(BatchError::UnequalLengths);
+        }
+        for row in 0..columns.len() {
+            let bar = columns.bar(row);
+            if let Some(rule) = bar.broken_rule() {
+                return Err(BatchError::BrokenRule {
+                    row,
+                    ts_us: bar.ts_us,
+                    rule,
+                });
+            }
+            if row > 0 && columns.ts_us[row - 1] >= bar.ts_us {
+                return Err(BatchError::NotAscending {
+                    row,
+                    ts_us: bar.ts_us,
+                });
+            }
+            if row > 0 && session_days[row - 1] > session_days[row] {
+                return Err(BatchError::SessionsNotAscending { row });
+            }
+        }
+        Ok(Self {
+            columns,
+            session_days,
+            segments,
+        })
+    }
+
+    /// Number of bars.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether there is no bar.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The value columns.
+    pub fn columns(&self) -> &BarColumns {
+        &self.columns
+    }
+
+    /// Session date of each bar, days since 1970-01-01, ascending.
+    pub fn session_days(&self) -> &[i32] {
+        &self.session_days
+    }
+
+    /// Segment of each bar.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The bar in `row`.
+    ///
+    /// # Panics
+    /// When `row` is not below [`len`](Self::len).
+    pub fn bar(&self, row: usize) -> Bar {
+        self.columns.bar(row)
+    }
+
+    /// The rows of one session, as a range of row numbers.
+    pub fn session_rows(&self, date: SessionDate) -> std::ops::Range<usize> {
+        let day = date.days_since_epoch();
+        let start = self.session_days.partition_point(|&d| d < day);
+        let end = self.session_days.partition_point(|&d| d <= day);
+        start..end
+    }
+
+    /// The distinct session dates, as days since 1970-01-01, ascending, each with its rows.
+    pub fn sessions(&self) -> Vec<(i32, std::ops::Range<usize>)> {
+        let mut sessions = Vec::new();
+        let mut start = 0;
+        while start < self.len() {
+            let day = self.session_days[start];
+            let end = start + self.session_days[start..].partition_point(|&d| d <= day);
+            sessions.push((day, start..end));
+            start = end;
+        }
+        sessions
+    }
+
+    /// A batch of the rows `rows` alone.
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        let mut slice = Self::empty();
+        slice.extend_unproven(self, rows);
+        slice
+    }
+
+    /// Takes the batch apart: value columns, session days, segments.
+    pub fn into_parts(self) -> (BarColumns, Vec<i32>, Vec<Segment>) {
+        (self.columns, self.session_days, self.segments)
+    }
+
+    /// Appends rows of `other`; the caller sees to the order.
+    pub(super) fn extend_unproven(&mut self, other: &Self, rows: std::ops::Range<usize>) {
+        debug_assert!(
+            self.columns
+                .ts_us
+                .last()
+                .is_none_or(|last| rows.is_empty() || *last < other.columns.ts_us[rows.start])
+        );
+        self.columns.extend_from(&other.columns, rows.clone());
+        self.session_days
+            .extend_from_slice(&other.session_days[rows.clone()]);
+        self.segments.extend_from_slice(&other.segments[rows]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bar::tests::bar_at;
+    use super::super::instant::MINUTE_US;
+    use super::*;
+
+    /// 2024-07-02 14:00 UTC, ten in the morning in New York.
+    const TEN: i64 = 1_719_928_800_000_000;
+
+    fn batch(bars: impl IntoIterator<Item = Bar>) -> Result<BarBatch, BatchError> {
+        BarBatch::from_columns(bars.into_iter().collect(), Calendar::nyse())
+    }
+
+    #[test]
+    fn rows_get_their_session_and_segment() {
+        let batch = batch([bar_at(TEN, 1.0), bar_at(TEN + 600 * MINUTE_US, 1.0)]).unwrap();
+        let dates: Vec<_> = batch
+            .session_days()
+            .iter()
+            .map(|d| SessionDate::from_days_since_epoch(*d).unwrap().to_string())
+            .collect();
+        assert_eq!(
+            dates,
+            ["2024-07-02", "2024-07-03"],
+            "20:00 New York belongs to the next session"
+        );
+        assert_eq!(batch.segments(), [Segment::Regular, Segment::Overnight]);
+    }
+
+    #[test]
+    fn what_breaks_an_invariant_is_no_batch() {
+        assert_eq!(
+            batch([bar_at(TEN, 1.0), bar_at(TEN, 1.0)]).unwrap_err(),
+            BatchError::NotAscending { row: 1, ts_us: TEN }
+        );
+        assert!(matches!(
+            batch([Bar {
+                low: 9.0,
+                ..bar_at(TEN, 1.0)
+            }])
+            .unwrap_err(),
+            BatchError::BrokenRule { row: 0, .. }
+        ));
+        let mut columns: BarColumns = [bar_at(TEN, 1.0)].into_iter().collect();
+        columns.open.clear();
+        assert_eq!(
+            BarBatch::from_columns(columns, Calendar::nyse()).unwrap_err(),
+            BatchError::UnequalLengths
+        );
+        assert!(
+            matches!(
+                batch([bar_at(0, 1.0)]).unwrap_err(),
+                BatchError::Calendar(_)
+            ),
+            "1970 is beyond the calendar"
+        );
+    }
+
+    #[test]
+    fn sessions_are_found_by_date_and_in_order() {
+        let batch = batch([
+            bar_at(TEN, 1.0),
+            bar_at(TEN + MINUTE_US, 1.0),
+            bar_at(TEN + 1440 * MINUTE_US, 1.0),
+        ])
+        .unwrap();
+        let sessions = batch.sessions();
+        assert_eq!(
+            sessions
+                .iter()
+                .map(|(_, rows)| rows.clone())
+                .collect::<Vec<_>>(),
+            [0..2, 2..3]
+        );
+        let date = SessionDate::from_days_since_epoch(sessions[1].0).unwrap();
+        assert_eq!(batch.session_rows(date), 2..3);
+        assert_eq!(batch.slice(2..3).len(), 1);
+    }
+}

@@ -1,0 +1,125 @@
+//! What happens while work is done, as small typed values. Events inform; no outcome depends on who listens.
+
+use super::dataset::PartitionKey;
+use super::job::{JobCounts, JobId, JobState};
+use super::session::SessionDate;
+use super::symbol::Symbol;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A job began.
+    JobStarted {
+        /// The job.
+        job: JobId,
+        /// Symbols in the request.
+        symbols: usize,
+        /// Units of work to fetch.
+        units: usize,
+        /// Requests the plan expects.
+        requests: u64,
+        /// Rows the plan expects.
+        expected_rows: u64,
+    },
+    /// A page arrived and was decoded.
+    PageFetched {
+        /// The job.
+        job: JobId,
+        /// Rows on the page.
+        rows: usize,
+        /// Bytes on the wire.
+        wire_bytes: u64,
+    },
+    /// A request failed and will be repeated.
+    RequestRetried {
+        /// Number of the attempt that failed, from 1.
+        attempt: u32,
+        /// Wait before the next one, milliseconds.
+        wait_ms: u64,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The client waits because the provider's rate limit is used up.
+    RateLimitWaited {
+        /// The wait, milliseconds.
+        wait_ms: u64,
+    },
+    /// The provider is taken for dead for a while.
+    CircuitOpened {
+        /// The host.
+        host: String,
+        /// When it is tried again, milliseconds from now.
+        retry_in_ms: u64,
+    },
+    /// Another process holds the store; this one waits.
+    StoreLockAwaited {
+        /// Who holds it, as far as is known.
+        holder: String,
+    },
+    /// A partition's rows are durable.
+    PartitionCommitted {
+        /// The partition.
+        key: PartitionKey,
+        /// Rows in it now.
+        rows: usize,
+        /// Rows for minutes that were not stored before.
+        rows_new: usize,
+        /// Rows replaced or withdrawn.
+        rows_revised: usize,
+        /// Size of its file.
+        bytes: u64,
+    },
+    /// Rows of a session broke a hard rule and were kept apart.
+    BarsQuarantined {
+        /// The symbol as the provider spelled it.
+        symbol: String,
+        /// How many rows.
+        rows: usize,
+    },
+    /// An answer with far fewer rows than are stored was refused.
+    ShrinkRefused {
+        /// The symbol.
+        symbol: Symbol,
+        /// The session.
+        date: SessionDate,
+        /// Rows stored.
+        stored_rows: usize,
+        /// Rows answered.
+        answered_rows: usize,
+    },
+    /// A symbol could not be ingested in full.
+    SymbolFailed {
+        /// The symbol.
+        symbol: Symbol,
+        /// Why.
+        reason: String,
+    },
+    /// A job ended.
+    JobFinished {
+        /// The job.
+        job: JobId,
+        /// How.
+        state: JobState,
+        /// What it did.
+        counts: JobCounts,
+    },
+}
+
+impl Event {
+    /// The event's stable name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::JobStarted { .. } => "JobStarted",
+            Self::PageFetched { .. } => "PageFetched",
+            Self::RequestRetried { .. } => "RequestRetried",
+            Self::RateLimitWaited { .. } => "RateLimitWaited",
+            Self::CircuitOpened { .. } => "CircuitOpened",
+            Self::StoreLockAwaited { .. } => "StoreLockAwaited",
+            Self::PartitionCommitted { .. } => "PartitionCommitted",
+            Self::BarsQuarantined { .. } => "BarsQuarantined",
+            Self::ShrinkRefused { .. } => "ShrinkRefused",
+            Self::SymbolFailed { .. } => "SymbolFailed",
+            Self::JobFinished { .. } => "JobFinished",
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The core: what a bar, a session, a dataset and a job are, the rules they obey, and the ports to the outside.
+//!
+//! Names no I/O crate and reads neither clock nor environment.
+
+pub mod bar;
+pub mod bar_batch;
+pub mod bar_columns;
+pub mod calendar;
+pub mod checkpoint;
+pub mod dataset;
+pub mod event;
+pub mod instant;
+pub mod job;
+pub mod merge;
+pub mod minute_set;
+pub mod ports;
+pub mod services;
+pub mod session;
+pub mod symbol;
+pub mod symbol_bars;
+pub mod timeframe;
+
+pub use bar::{Bar, HardRule};
+pub use bar_batch::{BarBatch, BatchError};
+pub use bar_columns::{BarColumns, NullableColumn};
+pub use calendar::{Calendar, CalendarError};
+pub use checkpoint::Checkpoint;
+pub use dataset::{Dataset, PartitionKey, Period};
+pub use event::Event;
+pub use instant::InstantRange;
+pub use job::{IngestionJob, JobId, JobState};
+pub use services::OhlcvCalculationService;
+pub use session::{Segment, Session, SessionDate, SessionMonth};
+pub use symbol::Symbol;
+pub use symbol_bars::{SessionRecord, SymbolBarsAggregate};
+pub use timeframe::Timeframe;

@@ -1,0 +1,19 @@
+//! Ports: what the use cases need from the outside, as traits. Implementations live in `infrastructure`.
+
+pub mod clock;
+pub mod events;
+pub mod provider;
+pub mod store;
+
+pub use clock::Clock;
+pub use events::{EventPublisher, EventSubscriber};
+pub use provider::{
+    BarsPage, BarsRequest, MarketDataProvider, PageToken, ProviderError, ProviderErrorKind,
+    ProviderProfile, StrayRows,
+};
+pub use store::{
+    BarSelection, BarStore, CheckpointRepository, CommitBatch, CommitReceipt, JobRepository,
+    OhlcvRepository, PartitionAnswer, PartitionFile, PartitionOutcome, PartitionReceipt,
+    QuarantinedRow, RevisionRow, SeriesStatus, SessionAnswer, StoreError, StoreErrorKind,
+    SymbolBarsRepository,
+};

@@ -1,0 +1,160 @@
+//! Small durable file operations and the meaning of their failures. Knows no file format.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::domain::ports::{StoreError, StoreErrorKind};
+
+/// Turns a failed file operation into a [`StoreError`] that names what was attempted on which path.
+pub(crate) fn io_failure(action: &str, path: &Path, error: io::Error) -> StoreError {
+    use io::ErrorKind as Io;
+    let kind = match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => StoreErrorKind::NoSpace,
+        Io::PermissionDenied
+        | Io::ReadOnlyFilesystem
+        | Io::NotADirectory
+        | Io::AlreadyExists
+        | Io::CrossesDevices => StoreErrorKind::NotWritable,
+        Io::NotFound => StoreErrorKind::Missing,
+        Io::UnexpectedEof | Io::InvalidData => StoreErrorKind::Damaged,
+        _ => StoreErrorKind::Failed,
+    };
+    StoreError::new(kind, format!("cannot {action} {}: {error}", path.display())).caused_by(error)
+}
+
+/// Makes `folder` and what is missing above it, and makes each new entry durable.
+pub(crate) fn create_folders(folder: &Path) -> Result<(), StoreError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        create_folders(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => sync_folder(
+            folder
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .unwrap_or(Path::new(".")),
+        ),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(io_failure("create folder", folder, error)),
+    }
+}
+
+/// Makes the entries of `folder` durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
+    // Only Unix can open and sync a folder; elsewhere the file system journals renames by itself.
+    if cfg!(unix) {
+        let handle =
+            File::open(folder).map_err(|error| io_failure("open folder", folder, error))?;
+        handle
+            .sync_all()
+            .map_err(|error| io_failure("sync folder", folder, error))?;
+    }
+    Ok(())
+}
+
+/// Writes a new file that must not exist yet and makes its content durable. On failure nothing is left behind.
+pub(crate) fn write_new_durable(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|error| io_failure("create", path, error))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // A failed fsync must not be tried again on the same file: what it lost is gone.
+        drop(file);
+        _ = fs::remove_file(path);
+        return Err(io_failure("write", path, error));
+    }
+    Ok(())
+}
+
+/// Moves a finished file to its place, replacing what is there. The folder is synced by the caller.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(|error| io_failure("move a finished file to", to, error))
+}
+
+/// Removes a file; one that is gone already is fine.
+pub(crate) fn remove_if_present(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(io_failure("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The whole file; `None` when there is none.
+pub(crate) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_failure("read", path, error)),
+    }
+}
+
+/// The regular files below `folder`, at any depth, in order; none when there is no such folder. Links are not followed.
+pub(crate) fn list_files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(current) = folders.pop() {
+        let entries = match fs::read_dir(&current) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_failure("list", &current, error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| io_failure("list", &current, error))?;
+            let file_type = entry
+                .file_type()
+                .map_err(|error| io_failure("inspect", &entry.path(), error))?;
+            if file_type.is_dir() {
+                folders.push(entry.path());
+            } else if file_type.is_file() {
+                files.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_never_overwrites() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write_new_durable(&path, b"one").unwrap();
+        let refused = write_new_durable(&path, b"two").unwrap_err();
+        assert!(refused.to_string().contains("cannot create"), "{refused}");
+        assert_eq!(read_if_present(&path).unwrap().unwrap(), b"one");
+        assert_eq!(read_if_present(&folder.path().join("b")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_a_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write_new_durable(&path, b"one").unwrap();
+        let refused = create_folders(&path.join("b")).unwrap_err();
+        assert_eq!(refused.kind, StoreErrorKind::NotWritable);
+        create_folders(&folder.path().join("x/y/z")).unwrap();
+        write_new_durable(&folder.path().join("x/y/z/f"), b"").unwrap();
+        assert_eq!(list_files_below(folder.path()).unwrap().len(), 2);
+        assert!(
+            list_files_below(&folder.path().join("none"))
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! SQL over the lake: one in-memory DuckDB per command, with views over exactly the catalog's files.
+//! Writes nothing and reaches nothing but those files.
+
+mod connection;
+pub mod views;
+
+pub use connection::{QueryError, QueryLimits, QuerySession};

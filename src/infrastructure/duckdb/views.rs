@@ -1,0 +1,96 @@
+//! The views of `query`: bars over exactly the catalog's files, and the trading calendar. Knows no SQL of the user's.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::connection::{QueryError, QueryLimits, QuerySession, sql_text};
+use crate::domain::{Calendar, Timeframe};
+
+/// A catalogued file: its frame and its path.
+pub type CataloguedFile = (Timeframe, PathBuf);
+
+/// Opens a session with all views, locked down to `files`.
+///
+/// Views: `bars_1m` (dataset, symbol, ts, open, high, low, close, volume, trade_count, vwap, session_date,
+/// segment; `ts` is a TIMESTAMP in UTC) and `calendar` (session_date, pre_open, open, close, post_close in UTC,
+/// half_day). `sql` is the text that will run: a view that it does not name is not filled.
+///
+/// # Errors
+/// [`QueryError::Setup`].
+pub fn open_session(
+    files: &[CataloguedFile],
+    sql: &str,
+    limits: QueryLimits,
+    spill_folder: &Path,
+) -> Result<QuerySession, QueryError> {
+    let session = QuerySession::open(limits, spill_folder)?;
+    let paths: Vec<PathBuf> = files.iter().map(|(_, path)| path.clone()).collect();
+    session.prepare(&bars_view(Timeframe::M1, files))?;
+    session.prepare("CREATE TABLE calendar (session_date DATE, pre_open TIMESTAMP, open TIMESTAMP, close TIMESTAMP, post_close TIMESTAMP, half_day BOOLEAN)")?;
+    if sql.to_ascii_lowercase().contains("calendar") {
+        session.prepare(&calendar_rows()?)?;
+    }
+    session.lock_down(&paths)?;
+    Ok(session)
+}
+
+/// The statement that makes the view of one frame.
+fn bars_view(frame: Timeframe, files: &[CataloguedFile]) -> String {
+    let list: Vec<String> = files
+        .iter()
+        .filter(|(of, _)| *of == frame)
+        .map(|(_, path)| sql_text(&without_wildcards(&path.to_string_lossy())))
+        .collect();
+    let columns = "ts::TIMESTAMP AS ts, open, high, low, close, volume, trade_count, vwap, session_date, segment";
+    if list.is_empty() {
+        return format!(
+            "CREATE VIEW bars_{frame} AS SELECT NULL::VARCHAR AS dataset, NULL::VARCHAR AS symbol, NULL::TIMESTAMP AS ts, \
+             NULL::DOUBLE AS open, NULL::DOUBLE AS high, NULL::DOUBLE AS low, NULL::DOUBLE AS close, NULL::DOUBLE AS volume, \
+             NULL::BIGINT AS trade_count, NULL::DOUBLE AS vwap, NULL::DATE AS session_date, NULL::VARCHAR AS segment WHERE false"
+        );
+    }
+    // Partition columns are texts, whatever they look like: the symbols `0700` and `TRUE` exist.
+    format!(
+        "CREATE VIEW bars_{frame} AS SELECT provider || '/' || feed || '/' || adjustment AS dataset, symbol, {columns} \
+         FROM read_parquet([{}], hive_partitioning = true, hive_types = {{'provider': VARCHAR, 'feed': VARCHAR, \
+         'adjustment': VARCHAR, 'timeframe': VARCHAR, 'symbol': VARCHAR, 'month': VARCHAR}})",
+        list.join(", ")
+    )
+}
+
+/// A path in which DuckDB sees no wildcard.
+fn without_wildcards(path: &str) -> String {
+    path.chars()
+        .fold(String::with_capacity(path.len()), |mut text, character| {
+            match character {
+                '*' | '?' | '[' => _ = write!(text, "[{character}]"),
+                other => text.push(other),
+            }
+            text
+        })
+}
+
+fn calendar_rows() -> Result<String, QueryError> {
+    let calendar = Calendar::nyse();
+    let (first, last) = calendar.coverage();
+    let sessions = calendar
+        .sessions(first, last)
+        .map_err(|error| QueryError::Setup(error.to_string()))?;
+    let mut sql = String::with_capacity(sessions.len() * 130);
+    sql.push_str("INSERT INTO calendar SELECT DATE '1970-01-01' + d, make_timestamp(p), make_timestamp(o), make_timestamp(c), make_timestamp(e), h FROM (VALUES ");
+    for (row, session) in sessions.iter().enumerate() {
+        let comma = if row == 0 { "" } else { "," };
+        _ = write!(
+            sql,
+            "{comma}({},{},{},{},{},{})",
+            session.date().days_since_epoch(),
+            session.pre_open_us(),
+            session.open_us(),
+            session.close_us(),
+            session.post_close_us(),
+            session.is_half_day()
+        );
+    }
+    sql.push_str(") t(d, p, o, c, e, h)");
+    Ok(sql)
+}

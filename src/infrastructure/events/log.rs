@@ -1,0 +1,278 @@
+//! Events as log lines. Decides how loud each of them is, and nothing else.
+
+use tracing::{debug, info, warn};
+
+use super::shown;
+use crate::domain::Event;
+use crate::domain::ports::EventSubscriber;
+
+/// Waits from here on are told even where waiting is normal, milliseconds.
+const LONG_WAIT_MS: u64 = 10_000;
+
+/// Writes events to the log.
+///
+/// Warnings are what may need a person: failures, refusals, repetitions, and waits for others. Waits for the
+/// rate limit belong to every large run and are told only when they are long. Pages and files are details.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogSubscriber;
+
+impl EventSubscriber for LogSubscriber {
+    fn name(&self) -> &'static str {
+        "log"
+    }
+
+    fn receive(&self, event: &Event) {
+        match event {
+            Event::JobStarted {
+                job,
+                symbols,
+                units,
+                requests,
+                expected_rows,
+            } => {
+                info!(%job, symbols, units, requests, expected_rows, "job started");
+            }
+            Event::PageFetched {
+                job,
+                rows,
+                wire_bytes,
+            } => {
+                debug!(%job, rows, wire_bytes, "page fetched");
+            }
+            Event::RequestRetried {
+                attempt,
+                wait_ms,
+                reason,
+            } => {
+                warn!(
+                    attempt,
+                    wait_ms,
+                    "request failed and is repeated: {}",
+                    shown(reason)
+                );
+            }
+            Event::RateLimitWaited { wait_ms } if *wait_ms >= LONG_WAIT_MS => {
+                info!(wait_ms, "waiting for the rate limit");
+            }
+            Event::RateLimitWaited { wait_ms } => debug!(wait_ms, "waiting for the rate limit"),
+            Event::CircuitOpened { host, retry_in_ms } => {
+                warn!(
+                    retry_in_ms,
+                    "{} failed too often and is left alone for a while",
+                    shown(host)
+                );
+            }
+            Event::StoreLockAwaited { holder } => {
+                warn!("waiting for the store, which is held by {}", shown(holder));
+            }
+            Event::PartitionCommitted {
+                key,
+                rows,
+                rows_new,
+                rows_revised,
+                bytes,
+            } => {
+                debug!(rows, rows_new, rows_revised, bytes, "committed {key}");
+            }
+            Event::BarsQuarantined { symbol, rows } => {
+                warn!(
+                    rows,
+                    "bars of {} break a rule and are in quarantine",
+                    shown(symbol)
+                );
+            }
+            Event::ShrinkRefused {
+                symbol,
+                date,
+                stored_rows,
+                answered_rows,
+            } => {
+                warn!(
+                    stored_rows,
+                    answered_rows,
+                    "answer for {symbol} on {date} is much shorter than what is stored and was \
+                     refused; --accept-shrink takes it"
+                );
+            }
+            Event::SymbolFailed { symbol, reason } => {
+                warn!("{symbol} failed: {}", shown(reason));
+            }
+            Event::JobFinished { job, state, counts } => {
+                info!(
+                    %job,
+                    %state,
+                    rows_new = counts.rows_new,
+                    rows_revised = counts.rows_revised,
+                    rows_quarantined = counts.rows_quarantined,
+                    requests = counts.requests,
+                    retries = counts.retries,
+                    "job finished"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::EnvFilter;
+
+    use super::*;
+    use crate::domain::JobId;
+    use crate::domain::job::{JobCounts, JobState};
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the log says of `events` under `filter`.
+    fn logged(filter: &str, events: &[Event]) -> String {
+        let written = Written::default();
+        let out = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(filter))
+            .with_writer(move || out.clone())
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            events.iter().for_each(|event| LogSubscriber.receive(event));
+        });
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// One event of each kind.
+    fn every_kind() -> Vec<Event> {
+        let job = JobId(7);
+        let symbol = || "AAPL".parse().unwrap();
+        let key = crate::domain::PartitionKey {
+            dataset: "alpaca/sip/raw".parse().unwrap(),
+            timeframe: crate::domain::Timeframe::M1,
+            symbol: symbol(),
+            period: "2024-07".parse().unwrap(),
+        };
+        vec![
+            Event::JobStarted {
+                job,
+                symbols: 1,
+                units: 2,
+                requests: 3,
+                expected_rows: 4,
+            },
+            Event::PageFetched {
+                job,
+                rows: 5,
+                wire_bytes: 6,
+            },
+            Event::RequestRetried {
+                attempt: 1,
+                wait_ms: 250,
+                reason: "status 500".into(),
+            },
+            Event::RateLimitWaited { wait_ms: 300 },
+            Event::CircuitOpened {
+                host: "data.alpaca.markets".into(),
+                retry_in_ms: 30_000,
+            },
+            Event::StoreLockAwaited {
+                holder: "process 12".into(),
+            },
+            Event::PartitionCommitted {
+                key,
+                rows: 7,
+                rows_new: 8,
+                rows_revised: 9,
+                bytes: 10,
+            },
+            Event::BarsQuarantined {
+                symbol: "AAPL".into(),
+                rows: 11,
+            },
+            Event::ShrinkRefused {
+                symbol: symbol(),
+                date: "2024-07-02".parse().unwrap(),
+                stored_rows: 12,
+                answered_rows: 13,
+            },
+            Event::SymbolFailed {
+                symbol: symbol(),
+                reason: "no such symbol".into(),
+            },
+            Event::JobFinished {
+                job,
+                state: JobState::Completed,
+                counts: JobCounts::default(),
+            },
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_event_has_its_line() {
+        assert_eq!(
+            logged("debug", &every_kind()).lines().count(),
+            every_kind().len()
+        );
+    }
+
+    #[test]
+    fn by_default_only_what_may_need_a_person_is_told() {
+        let text = logged("warn", &every_kind());
+        let expected = [
+            "request failed and is repeated: status 500",
+            "data.alpaca.markets failed too often",
+            "waiting for the store, which is held by process 12",
+            "bars of AAPL break a rule and are in quarantine",
+            "answer for AAPL on 2024-07-02 is much shorter",
+            "AAPL failed: no such symbol",
+        ];
+        assert_eq!(text.lines().count(), expected.len(), "{text}");
+        for (line, words) in text.lines().zip(expected) {
+            assert!(line.contains("WARN") && line.contains(words), "{line}");
+        }
+    }
+
+    #[test]
+    fn jobs_and_long_waits_are_told_on_request() {
+        let mut events = every_kind();
+        events.push(Event::RateLimitWaited { wait_ms: 45_000 });
+        let text = logged("info", &events);
+        let told: Vec<&str> = text.lines().filter(|line| line.contains("INFO")).collect();
+        assert_eq!(told.len(), 3, "{text}");
+        assert!(
+            told[0].contains("job started job=7") && told[1].contains("state=completed"),
+            "{text}"
+        );
+        assert!(
+            told[2].contains("waiting for the rate limit wait_ms=45000"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn foreign_words_stay_on_their_line() {
+        let reason = "bad\n\u{1b}[2JWARN faked".to_owned();
+        let text = logged(
+            "warn",
+            &[Event::RequestRetried {
+                attempt: 1,
+                wait_ms: 1,
+                reason,
+            }],
+        );
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        assert!(text.contains(r"bad\n\u{1b}[2JWARN faked"), "{text:?}");
+    }
+}

@@ -1,0 +1,219 @@
+//! The progress line on stderr. Shows what events tell; asks nobody.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{
+    FormattedDuration, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar,
+};
+
+use super::shown;
+use crate::domain::ports::EventSubscriber;
+use crate::domain::{Event, Symbol};
+
+/// How often the line shows that it is alive.
+const TICK: Duration = Duration::from_millis(120);
+
+/// The line that is being drawn, if there is one: a terminal has only one last line.
+static LINE: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Draws one line: symbols, rows, speed, requests left, time left; or what is being waited for.
+///
+/// Nothing is drawn where stderr is no terminal. The line is never wider than the terminal, and it is gone
+/// when the job is finished or the subscriber dropped.
+pub struct ProgressSubscriber {
+    bar: ProgressBar,
+    tally: Mutex<Tally>,
+}
+
+/// What was heard of the job so far.
+#[derive(Debug, Default)]
+struct Tally {
+    symbols: usize,
+    requests: u64,
+    pages: u64,
+    rows: u64,
+    committed: HashSet<Symbol>,
+    warnings: u64,
+    /// What is being waited for.
+    wait: Option<String>,
+}
+
+impl ProgressSubscriber {
+    /// A line on stderr.
+    pub fn new() -> Self {
+        Self::drawn_on(ProgressDrawTarget::stderr())
+    }
+
+    fn drawn_on(target: ProgressDrawTarget) -> Self {
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        Self {
+            bar,
+            tally: Mutex::default(),
+        }
+    }
+
+    fn begin(&self) {
+        self.bar.reset();
+        if !self.bar.is_hidden() {
+            self.bar.enable_steady_tick(TICK);
+            *LINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.bar.downgrade());
+        }
+    }
+}
+
+impl Default for ProgressSubscriber {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EventSubscriber for ProgressSubscriber {
+    fn name(&self) -> &'static str {
+        "progress"
+    }
+
+    fn receive(&self, event: &Event) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::JobStarted { .. } => self.begin(),
+            Event::JobFinished { .. } => return self.bar.finish_and_clear(),
+            _ => {}
+        }
+        tally.note(event);
+        self.bar.set_message(tally.line(self.bar.elapsed()));
+    }
+}
+
+impl Tally {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::JobStarted {
+                symbols, requests, ..
+            } => {
+                *self = Self {
+                    symbols: *symbols,
+                    requests: *requests,
+                    ..Self::default()
+                };
+            }
+            Event::PageFetched { rows, .. } => {
+                self.pages += 1;
+                self.rows += u64::try_from(*rows).unwrap_or(u64::MAX);
+                self.wait = None;
+            }
+            Event::RequestRetried {
+                attempt,
+                wait_ms,
+                reason,
+            } => {
+                let reason = shown(reason);
+                let seconds = seconds(*wait_ms);
+                self.wait = Some(format!(
+                    "attempt {attempt} failed, next in {seconds}: {reason}"
+                ));
+            }
+            Event::RateLimitWaited { wait_ms } => {
+                self.wait = Some(format!("waiting {} for the rate limit", seconds(*wait_ms)));
+            }
+            Event::CircuitOpened { host, retry_in_ms } => {
+                let seconds = seconds(*retry_in_ms);
+                self.wait = Some(format!("{} is left alone for {seconds}", shown(host)));
+            }
+            Event::StoreLockAwaited { holder } => {
+                self.wait = Some(format!("waiting for the store, held by {}", shown(holder)));
+            }
+            Event::PartitionCommitted { key, .. } => {
+                self.committed.insert(key.symbol.clone());
+                self.wait = None;
+            }
+            Event::BarsQuarantined { .. }
+            | Event::ShrinkRefused { .. }
+            | Event::SymbolFailed { .. } => {
+                self.warnings += 1;
+            }
+            Event::JobFinished { .. } => {}
+        }
+    }
+
+    /// The line `elapsed` after the start, the most important first: a narrow terminal cuts its end.
+    fn line(&self, elapsed: Duration) -> String {
+        let mut parts = vec![
+            format!("{}/{} symbols", self.committed.len(), self.symbols),
+            format!("{} rows", HumanCount(self.rows)),
+        ];
+        let requests_left = self.requests.saturating_sub(self.pages);
+        match &self.wait {
+            Some(wait) => parts.push(wait.clone()),
+            None => {
+                if let Some(time_left) = self.time_left(elapsed) {
+                    parts.push(format!("{} left", FormattedDuration(time_left)));
+                }
+                parts.push(format!("{} requests left", HumanCount(requests_left)));
+                if let Some(rate) = per_second(self.rows, elapsed) {
+                    parts.push(format!("{} rows/s", HumanCount(rate)));
+                }
+            }
+        }
+        if self.warnings > 0 {
+            parts.push(format!("{} warnings", HumanCount(self.warnings)));
+        }
+        parts.join(", ")
+    }
+
+    /// The time that the requests still expected take at the speed so far; `None` before the first answer.
+    fn time_left(&self, elapsed: Duration) -> Option<Duration> {
+        let left = u128::from(self.requests.saturating_sub(self.pages));
+        let millis = (elapsed.as_millis() * left).checked_div(u128::from(self.pages))?;
+        Some(Duration::from_millis(
+            u64::try_from(millis).unwrap_or(u64::MAX),
+        ))
+    }
+}
+
+fn per_second(rows: u64, elapsed: Duration) -> Option<u64> {
+    let rate = (u128::from(rows) * 1000).checked_div(elapsed.as_millis())?;
+    u64::try_from(rate).ok()
+}
+
+/// A wait in seconds with one digit after the point.
+fn seconds(wait_ms: u64) -> String {
+    format!("{}.{} s", wait_ms / 1000, wait_ms % 1000 / 100)
+}
+
+/// Standard error for log lines: the progress line makes room for them and comes back below.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProgressAwareStderr;
+
+/// A writer for the log, in the form that `tracing_subscriber`'s `with_writer` takes.
+pub fn progress_aware_stderr() -> ProgressAwareStderr {
+    ProgressAwareStderr
+}
+
+impl Write for ProgressAwareStderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let line = LINE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let bar = line
+            .and_then(|line| line.upgrade())
+            .filter(|bar| !bar.is_finished());
+        match bar {
+            Some(bar) => bar.suspend(|| io::stderr().write_all(bytes)),
+            None => io::stderr().write_all(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

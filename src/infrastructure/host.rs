@@ -1,0 +1,27 @@
+//! Who this process is, for the job table.
+
+use crate::domain::job::JobOwner;
+
+/// This process.
+pub fn this_process() -> JobOwner {
+    JobOwner {
+        pid: std::process::id(),
+        host: host_name(),
+    }
+}
+
+/// The machine's name where the system tells it in a file; it is shown to people and decides nothing.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    name.map_or_else(
+        |_| "this machine".to_owned(),
+        |name| {
+            name.trim()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(64)
+                .collect()
+        },
+    )
+}

@@ -1,0 +1,274 @@
+//! One attempt on the wire: send, read within limits, unpack, judge. Repeats nothing and knows no status of a vendor.
+
+use std::time::Duration;
+
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
+use reqwest::{Response, StatusCode, Url};
+use tokio::time::Instant;
+
+use super::client::HttpClient;
+use super::error::{HttpError, HttpErrorKind};
+use super::hints::{Pause, ServerHints};
+use super::inflate::{InflateError, inflate};
+use super::printable::printable;
+use super::retry::{Budget, Outcome, Repeatable};
+
+/// Of an error answer only so much is read; it is for people.
+const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
+
+/// No body is allocated in advance beyond this.
+const MAX_RESERVED_BYTES: u64 = 8 * 1024 * 1024;
+
+const MAX_REQUEST_ID_CHARS: usize = 64;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The last answer to a request, whatever its status.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    /// Status; 2xx, or one that repeating does not or did not cure.
+    pub status: StatusCode,
+    /// Headers of the answer.
+    pub headers: HeaderMap,
+    /// Body, unpacked; of an answer other than 2xx perhaps only the beginning.
+    pub body: Vec<u8>,
+    /// Bytes of the body as they came over the wire; those of failed attempts are not counted.
+    pub wire_bytes: u64,
+    /// Requests sent, the last one included.
+    pub attempts: u32,
+    /// The server's name for the request, escaped and shortened.
+    pub request_id: Option<String>,
+    /// How long the server wants to be left alone, for a status that says so.
+    pub pause: Option<Pause>,
+}
+
+/// A GET that can be attempted again.
+pub(super) struct Get<'a> {
+    client: &'a HttpClient,
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl<'a> Get<'a> {
+    pub(super) fn new(client: &'a HttpClient, url: Url, mut headers: HeaderMap) -> Self {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        Self {
+            client,
+            url,
+            headers,
+        }
+    }
+
+    async fn send(&self, number: u32) -> Result<HttpAnswer, HttpError> {
+        let broken = |error| HttpError::from_transport(&self.client.host, error);
+        let request = self
+            .client
+            .inner
+            .get(self.url.clone())
+            .headers(self.headers.clone());
+        let response = request.send().await.map_err(broken)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_redirection() {
+            return Err(self.redirected(status, &headers));
+        }
+        let (body, wire_bytes) = if status.is_success() {
+            let packed = self.read_body(response, self.client.max_body_bytes).await?;
+            let wire_bytes = u64::try_from(packed.len()).unwrap_or(u64::MAX);
+            (
+                self.unpack(packed, &headers, self.client.max_body_bytes)?,
+                wire_bytes,
+            )
+        } else {
+            // The status alone decides; a damaged explanation must not hide it.
+            let packed = self
+                .read_body(response, MAX_ERROR_BODY_BYTES)
+                .await
+                .unwrap_or_default();
+            let wire_bytes = u64::try_from(packed.len()).unwrap_or(u64::MAX);
+            (
+                self.unpack(packed, &headers, MAX_ERROR_BODY_BYTES)
+                    .unwrap_or_default(),
+                wire_bytes,
+            )
+        };
+        let request_id = headers
+            .get(REQUEST_ID)
+            .map(|id| String::from_utf8_lossy(id.as_bytes()));
+        let request_id = request_id
+            .map(|id| printable(&id, MAX_REQUEST_ID_CHARS))
+            .filter(|id| !id.is_empty());
+        Ok(HttpAnswer {
+            status,
+            headers,
+            body,
+            wire_bytes,
+            attempts: number,
+            request_id,
+            pause: None,
+        })
+    }
+
+    /// Reads the body as it is on the wire, at most `max_bytes` of it.
+    async fn read_body(
+        &self,
+        mut response: Response,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, HttpError> {
+        let announced = response.content_length().unwrap_or(0);
+        if usize::try_from(announced).map_or(true, |announced| announced > max_bytes) {
+            return Err(self.too_large(max_bytes));
+        }
+        let mut body =
+            Vec::with_capacity(usize::try_from(announced.min(MAX_RESERVED_BYTES)).unwrap_or(0));
+        loop {
+            let chunk = response.chunk().await;
+            let Some(chunk) =
+                chunk.map_err(|error| HttpError::from_transport(&self.client.host, error))?
+            else {
+                return Ok(body);
+            };
+            if chunk.len() > max_bytes - body.len() {
+                return Err(self.too_large(max_bytes));
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+
+    fn unpack(
+        &self,
+        packed: Vec<u8>,
+        headers: &HeaderMap,
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, HttpError> {
+        let host = &self.client.host;
+        let encoding = headers
+            .get(CONTENT_ENCODING)
+            .map_or(&b"identity"[..], HeaderValue::as_bytes)
+            .trim_ascii();
+        if encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity") {
+            return Ok(packed);
+        }
+        if !encoding.eq_ignore_ascii_case(b"gzip") && !encoding.eq_ignore_ascii_case(b"x-gzip") {
+            let encoding = printable(&String::from_utf8_lossy(encoding), 40);
+            let context = format!(
+                "broken answer from {host}: content encoding `{encoding}` was not asked for"
+            );
+            return Err(HttpError::new(HttpErrorKind::BadEncoding, context));
+        }
+        inflate(&packed, max_bytes).map_err(|error| match error {
+            InflateError::TooLarge { .. } => self.too_large(max_bytes).caused_by(error),
+            _ => HttpError::new(
+                HttpErrorKind::BadEncoding,
+                format!("broken answer from {host}: {error}"),
+            )
+            .caused_by(error),
+        })
+    }
+
+    fn too_large(&self, max_bytes: usize) -> HttpError {
+        let context = format!(
+            "answer of {} is larger than {max_bytes} bytes",
+            self.client.host
+        );
+        HttpError::new(HttpErrorKind::TooLarge, context)
+    }
+
+    /// Names the host that the answer points to, and nothing else of the address.
+    fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> HttpError {
+        let location = headers
+            .get(LOCATION)
+            .and_then(|location| location.to_str().ok());
+        let target = match location.map(|location| self.url.join(location)) {
+            Some(Ok(target)) => {
+                let port = target
+                    .port()
+                    .map(|port| format!(":{port}"))
+                    .unwrap_or_default();
+                let place = target
+                    .host_str()
+                    .map_or_else(|| "no host".into(), |host| format!("{host}{port}"));
+                format!("{} ({})", printable(&place, 100), target.scheme())
+            }
+            Some(Err(_)) => "an address that cannot be read".into(),
+            None => "nowhere".into(),
+        };
+        let context = format!(
+            "{} redirects to {target} with status {}, which is not followed",
+            self.client.host,
+            status.as_u16()
+        );
+        HttpError::new(HttpErrorKind::Redirected, context)
+    }
+}
+
+impl Repeatable for Get<'_> {
+    type Answer = HttpAnswer;
+
+    async fn attempt(&mut self, number: u32, budget: &mut Budget) -> Outcome<HttpAnswer> {
+        if let Err(pause) = self.client.limit.acquire(budget).await {
+            return Outcome::Final(Err(self.client.rate_limited(pause)));
+        }
+        let began = Instant::now();
+        let result = self.send(number).await;
+        let took = began.elapsed();
+        match result {
+            Ok(answer) => self.judge(answer, took),
+            Err(error) => {
+                tracing::debug!(attempt = number, ?took, error = %error, "request failed");
+                if !error.kind.is_retryable() {
+                    return Outcome::Final(Err(error));
+                }
+                budget.spend(took);
+                let reason = error.context.clone();
+                Outcome::Retryable {
+                    result: Err(error),
+                    reason,
+                    pause: None,
+                }
+            }
+        }
+    }
+
+    fn find_stop(&self) -> Option<HttpError> {
+        self.client
+            .breaker
+            .find_wait(Instant::now())
+            .map(|wait| self.client.circuit_open(wait))
+    }
+}
+
+impl Get<'_> {
+    fn judge(&self, mut answer: HttpAnswer, took: Duration) -> Outcome<HttpAnswer> {
+        let status = answer.status;
+        tracing::debug!(
+            attempt = answer.attempts,
+            ?took,
+            status = status.as_u16(),
+            wire_bytes = answer.wire_bytes,
+            "answered"
+        );
+        let hints = ServerHints::read(&answer.headers);
+        let refusal_pause = self
+            .client
+            .limit
+            .observe(status == StatusCode::TOO_MANY_REQUESTS, &hints);
+        if !is_retryable(status) {
+            return Outcome::Final(Ok(answer));
+        }
+        // A server that is merely unwell speaks for this request only, not for the limit of all.
+        let pause = refusal_pause.or(hints.retry_after);
+        answer.pause = pause;
+        Outcome::Retryable {
+            result: Ok(answer),
+            reason: format!("status {}", status.as_u16()),
+            pause,
+        }
+    }
+}
+
+/// Whether the same request may be answered otherwise soon.
+const fn is_retryable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
+}

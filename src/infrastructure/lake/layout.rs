@@ -1,0 +1,60 @@
+//! What lies where in a data directory. Knows names, not contents.
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::ports::StoreError;
+use crate::infrastructure::disk;
+
+/// A data directory: database, lake, staging area, reports and locks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDirectory {
+    root: PathBuf,
+}
+
+impl DataDirectory {
+    /// The directory at `root`, which need not exist.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Makes the folders that are missing.
+    ///
+    /// # Errors
+    /// When a folder cannot be made.
+    pub fn create(&self) -> Result<(), StoreError> {
+        for folder in [self.root.clone(), self.lake(), self.staging()] {
+            disk::create_folders(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.root.join("marketpipe.db")
+    }
+
+    /// Finished files, and nothing else.
+    pub fn lake(&self) -> PathBuf {
+        self.root.join("lake")
+    }
+
+    /// Files on their way into the lake; same file system.
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Held by whoever commits.
+    pub fn store_lock(&self) -> PathBuf {
+        self.root.join("store.lock")
+    }
+
+    /// Held shared by readers of files, exclusively while files are replaced.
+    pub fn publish_lock(&self) -> PathBuf {
+        self.root.join("publish.lock")
+    }
+}

@@ -1,0 +1,127 @@
+//! The store of bars: Parquet files that are the data, a SQLite catalog that says which of them count, and the
+//! commit that keeps both together whatever happens. Knows no provider and no command.
+
+mod commit;
+mod layout;
+mod lock;
+mod prepare;
+mod recover;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::ports::{
+    BarSelection, BarStore, CommitBatch, CommitReceipt, EventPublisher, PartitionFile, StoreError,
+    StoreErrorKind,
+};
+use crate::domain::{BarBatch, PartitionKey};
+use crate::infrastructure::disk;
+use crate::infrastructure::parquet::ParquetDataStorage;
+use crate::infrastructure::parquet::data_storage::cut_to_sessions;
+use crate::infrastructure::parquet::engine::hex_sha256;
+use crate::infrastructure::sqlite::{Database, SqliteCatalog};
+
+pub use layout::DataDirectory;
+pub use lock::{LockGuard, PublishLock};
+
+/// Begins the staged name in the redo record of a file that goes away.
+const REMOVAL_PREFIX: &str = "remove-";
+
+/// Bars on disk with their catalog.
+pub struct LakeStore {
+    directory: DataDirectory,
+    database: Database,
+    catalog: SqliteCatalog,
+    storage: ParquetDataStorage,
+    events: Arc<dyn EventPublisher>,
+    lock_wait: Duration,
+}
+
+impl LakeStore {
+    /// The store of `directory`, whose folders exist, with `database` as its catalog. Finishes what a dead writer left.
+    ///
+    /// A commit waits `lock_wait` for the store lock at most.
+    ///
+    /// # Errors
+    /// When the lock, the database or the disk fails, or the remains of a dead writer make no sense.
+    pub fn open(
+        directory: DataDirectory,
+        database: Database,
+        events: Arc<dyn EventPublisher>,
+        lock_wait: Duration,
+    ) -> Result<Self, StoreError> {
+        let storage = ParquetDataStorage::new(directory.lake());
+        let store = Self {
+            catalog: SqliteCatalog::new(database.clone()),
+            directory,
+            database,
+            storage,
+            events,
+            lock_wait,
+        };
+        let _lock = store.lock()?;
+        store.recover()?;
+        Ok(store)
+    }
+
+    /// The files of a selection with their paths, and the lock that keeps them in place while they are read.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read or the lock cannot be had.
+    pub fn pin_files(
+        &self,
+        selection: &BarSelection,
+    ) -> Result<(Vec<(PartitionFile, std::path::PathBuf)>, LockGuard), StoreError> {
+        let guard = PublishLock::new(self.directory.publish_lock()).shared()?;
+        let files = self.catalog.list_files(selection)?;
+        let pinned = files.into_iter().map(|file| {
+            let path = self.storage.path_of(&file.key);
+            (file, path)
+        });
+        Ok((pinned.collect(), guard))
+    }
+
+    /// The rows of a catalogued file, proven against the catalog.
+    fn read_catalogued(&self, file: &PartitionFile) -> Result<BarBatch, StoreError> {
+        let path = self.storage.path_of(&file.key);
+        let Some(bytes) = disk::read_if_present(&path)? else {
+            let context = format!("{} is in the catalog but not on disk", path.display());
+            return Err(StoreError::new(StoreErrorKind::Damaged, context));
+        };
+        let found = hex_sha256(&bytes);
+        if found != file.sha256 {
+            let context = format!(
+                "{} is damaged: its SHA-256 is {found}, the catalog says {}",
+                path.display(),
+                file.sha256
+            );
+            return Err(StoreError::new(StoreErrorKind::Damaged, context));
+        }
+        self.storage.decode(&file.key, &path, bytes)
+    }
+}
+
+impl BarStore for LakeStore {
+    fn commit(&self, batch: CommitBatch) -> Result<CommitReceipt, StoreError> {
+        self.commit_batch(batch)
+    }
+
+    fn list_files(&self, selection: &BarSelection) -> Result<Vec<PartitionFile>, StoreError> {
+        self.catalog.list_files(selection)
+    }
+
+    fn load(&self, selection: &BarSelection) -> Result<Vec<(PartitionKey, BarBatch)>, StoreError> {
+        let (files, _guard) = self.pin_files(selection)?;
+        let mut loaded = Vec::new();
+        for (file, _) in files {
+            let batch = cut_to_sessions(self.read_catalogued(&file)?, selection.sessions);
+            if !batch.is_empty() {
+                loaded.push((file.key, batch));
+            }
+        }
+        Ok(loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Recovery: finishes or forgets what a dead writer left. Runs under the store lock, as often as one likes.
+
+use std::path::Path;
+
+use crate::domain::ports::{StoreError, StoreErrorKind};
+use crate::infrastructure::disk;
+use crate::infrastructure::parquet::engine::hex_sha256;
+use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
+use crate::infrastructure::sqlite::{CommitSummary, RedoRecord, fence, redo};
+
+use super::lock::PublishLock;
+use super::{LakeStore, REMOVAL_PREFIX};
+
+/// What becomes of one redo record.
+enum Verdict {
+    /// The file is in place; its catalog row is written.
+    Finish,
+    /// The file is gone as intended; its catalog row goes.
+    Remove,
+    /// Nothing of it can be seen; the record is dropped and the next run asks again.
+    Forget,
+}
+
+impl LakeStore {
+    /// Brings lake and catalog together after a writer died. The caller holds the store lock.
+    pub(super) fn recover(&self) -> Result<(), StoreError> {
+        for record in self.catalog.list_redo()? {
+            let verdict = if record.staged_name.starts_with(REMOVAL_PREFIX) {
+                self.redo_removal(&record)?
+            } else {
+                self.redo_replacement(&record)?
+            };
+            tracing::info!(path = %record.file.path, "finished what an interrupted commit left");
+            self.database.write(|transaction| {
+                match verdict {
+                    Verdict::Finish => {
+                        let summary = CommitSummary {
+                            job: None,
+                            at_us: record.created_at_us,
+                            partitions: 1,
+                            rows_new: 0,
+                            rows_revised: 0,
+                        };
+                        let commit_seq = fence::append_commit_in(transaction, &summary)?;
+                        put_files_in(transaction, std::slice::from_ref(&record.file), commit_seq)?;
+                    }
+                    Verdict::Remove => {
+                        _ = delete_files_in(
+                            transaction,
+                            std::slice::from_ref(&record.file.file.key),
+                        )?
+                    }
+                    Verdict::Forget => {}
+                }
+                redo::delete_redo_in(transaction, std::slice::from_ref(&record.file.path))
+            })?;
+        }
+        self.clear_staging()
+    }
+
+    fn redo_replacement(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {
+        let path = self.directory.root().join(&record.file.path);
+        let staged = self.directory.staging().join(&record.staged_name);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let present = sha256_of(&path)?;
+        if present.as_deref() == Some(&record.file.file.sha256) {
+            disk::sync_folder(folder)?;
+            return Ok(Verdict::Finish);
+        }
+        if present != record.old_sha256 {
+            return Err(contradiction(&path, present, record));
+        }
+        if sha256_of(&staged)?.as_deref() != Some(&record.file.file.sha256) {
+            return Ok(Verdict::Forget);
+        }
+        disk::create_folders(folder)?;
+        {
+            let _readers_wait = PublishLock::new(self.directory.publish_lock()).exclusive()?;
+            disk::rename(&staged, &path)?;
+        }
+        disk::sync_folder(folder)?;
+        Ok(Verdict::Finish)
+    }
+
+    fn redo_removal(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {
+        let path = self.directory.root().join(&record.file.path);
+        let present = sha256_of(&path)?;
+        if present.is_some() && present != record.old_sha256 {
+            return Err(contradiction(&path, present, record));
+        }
+        disk::remove_if_present(&path)?;
+        disk::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(Verdict::Remove)
+    }
+
+    /// Removes staged files: under the lock, without redo records, nobody needs them.
+    fn clear_staging(&self) -> Result<(), StoreError> {
+        let entries = std::fs::read_dir(self.directory.staging())
+            .map_err(|error| disk::io_failure("list", &self.directory.staging(), error))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let is_ours = path
+                .extension()
+                .is_some_and(|extension| extension == "parquet");
+            if is_ours && entry.file_type().is_ok_and(|file_type| file_type.is_file()) {
+                disk::remove_if_present(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sha256_of(path: &Path) -> Result<Option<String>, StoreError> {
+    Ok(disk::read_if_present(path)?.map(|bytes| hex_sha256(&bytes)))
+}
+
+fn contradiction(path: &Path, present: Option<String>, record: &RedoRecord) -> StoreError {
+    let found = present.unwrap_or_else(|| "missing".to_owned());
+    let old = record.old_sha256.as_deref().unwrap_or("no file");
+    let context = format!(
+        "{} was changed by somebody else during a commit: it is {found}, expected {old} or {}",
+        path.display(),
+        record.file.file.sha256
+    );
+    StoreError::new(StoreErrorKind::Damaged, context)
+}

@@ -1,0 +1,377 @@
+//! Tests of the commit and of what recovery makes of one that was cut short.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::domain::event::Event;
+use crate::domain::instant::{InstantRange, MINUTE_US};
+use crate::domain::merge::{AskedSession, ShrinkPolicy};
+use crate::domain::ports::{
+    JobRepository, OhlcvRepository, PartitionAnswer, PartitionOutcome, SessionAnswer,
+    SymbolBarsRepository,
+};
+use crate::domain::{Bar, Calendar, JobId, Period, Session, Timeframe};
+use crate::infrastructure::host::this_process;
+use crate::infrastructure::sqlite::{
+    CatalogFile, RedoRecord, SqliteJobRepository, SqliteOhlcvRepository, SqliteSymbolBarsRepository,
+};
+
+struct Nobody;
+
+impl EventPublisher for Nobody {
+    fn publish(&self, _event: &Event) {}
+}
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    store: LakeStore,
+    job: JobId,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder).unwrap();
+        let jobs = SqliteJobRepository::new(store.database.clone());
+        let job = jobs.create_job("test", &this_process(), 0).unwrap().id();
+        Self { folder, store, job }
+    }
+
+    fn reopened(&self) -> Result<LakeStore, StoreError> {
+        open(&self.folder)
+    }
+
+    fn commit(&self, bars: &[Bar]) -> PartitionOutcome {
+        let mut receipt = self.store.commit(self.batch(bars)).unwrap();
+        receipt.partitions.remove(0).outcome
+    }
+
+    fn batch(&self, bars: &[Bar]) -> CommitBatch {
+        let session = session();
+        let range = InstantRange {
+            start_us: session.window_start_us(),
+            end_us: session.window_end_us(),
+        };
+        let answer = PartitionAnswer {
+            key: key(),
+            answer: BarBatch::from_columns(bars.iter().copied().collect(), Calendar::nyse())
+                .unwrap(),
+            sessions: vec![SessionAnswer {
+                asked: AskedSession {
+                    date: session.date(),
+                    range,
+                    quarantined_ts_us: Vec::new(),
+                },
+                session,
+                asked_at_us: range.end_us + 86_400_000_000,
+                next_pre_open_us: range.end_us + 8 * 60 * MINUTE_US,
+            }],
+            shrink: ShrinkPolicy::Accept,
+        };
+        CommitBatch {
+            job: self.job,
+            answers: vec![answer],
+            quarantined: Vec::new(),
+            checkpoints: Vec::new(),
+            at_us: 0,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.store.storage.path_of(&key())
+    }
+
+    fn staged(&self, name: &str) -> PathBuf {
+        self.store.directory.staging().join(name)
+    }
+
+    fn rows(&self) -> usize {
+        self.store
+            .load(&BarSelection::default())
+            .unwrap()
+            .iter()
+            .map(|(_, batch)| batch.len())
+            .sum()
+    }
+
+    /// Leaves what a process leaves that dies after writing the redo record for `bars`: the staged file's bytes.
+    fn interrupted(&self, bars: &[Bar]) -> Vec<u8> {
+        let old = self.store.catalog.find_file(&key()).unwrap();
+        let prepared = self.store.prepare(self.batch(bars).answers.remove(0));
+        let prepare::FileChange::Replace {
+            staged_name, file, ..
+        } = prepared.change
+        else {
+            panic!("the rows change nothing");
+        };
+        let bytes = std::fs::read(self.staged(&staged_name)).unwrap();
+        let record = RedoRecord {
+            file: CatalogFile {
+                file: *file,
+                path: commit::catalog_path(&key()),
+                schema_version: 1,
+                spec_hash: None,
+                commit_seq: None,
+            },
+            staged_name,
+            old_sha256: old.map(|old| old.sha256),
+            epoch: self.store.catalog.bump_epoch().unwrap(),
+            created_at_us: 0,
+        };
+        self.store
+            .catalog
+            .put_redo(record.epoch, &[record])
+            .unwrap();
+        bytes
+    }
+}
+
+fn open(folder: &tempfile::TempDir) -> Result<LakeStore, StoreError> {
+    let directory = DataDirectory::new(folder.path().join("data"));
+    directory.create()?;
+    let database = Database::open(&directory.database())?;
+    LakeStore::open(
+        directory,
+        database,
+        Arc::new(Nobody),
+        Duration::from_secs(5),
+    )
+}
+
+fn session() -> Session {
+    Calendar::nyse()
+        .session("2024-07-02".parse().unwrap())
+        .unwrap()
+        .unwrap()
+}
+
+fn key() -> PartitionKey {
+    PartitionKey {
+        dataset: "alpaca/sip/raw".parse().unwrap(),
+        timeframe: Timeframe::M1,
+        symbol: "AAPL".parse().unwrap(),
+        period: Period::Month("2024-07".parse().unwrap()),
+    }
+}
+
+fn bars(count: i64, price: f64) -> Vec<Bar> {
+    let open_us = session().open_us();
+    (0..count)
+        .map(|minute| Bar {
+            ts_us: open_us + minute * MINUTE_US,
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            volume: 1.0,
+            trade_count: None,
+            vwap: None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_commit_is_seen_by_whoever_opens_the_store_next() {
+    let fixture = Fixture::new();
+    assert!(matches!(
+        fixture.commit(&bars(10, 1.0)),
+        PartitionOutcome::Written
+    ));
+    let again = fixture.reopened().unwrap();
+    let files = again.list_files(&BarSelection::default()).unwrap();
+    assert_eq!((files.len(), files[0].rows), (1, 10));
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let record = ledger
+        .find_session(&key().dataset, &key().symbol, session().date())
+        .unwrap()
+        .unwrap();
+    assert_eq!((record.rows(), record.is_settled), (10, true));
+    assert!(
+        std::fs::read_dir(fixture.store.directory.staging())
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
+fn the_same_rows_again_write_no_file() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(10, 1.0));
+    let before = std::fs::metadata(fixture.path())
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert!(matches!(
+        fixture.commit(&bars(10, 1.0)),
+        PartitionOutcome::Unchanged
+    ));
+    assert_eq!(
+        std::fs::metadata(fixture.path())
+            .unwrap()
+            .modified()
+            .unwrap(),
+        before
+    );
+}
+
+#[test]
+fn corrections_are_kept_as_revisions_and_a_file_without_rows_goes_away() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    fixture.commit(&bars(3, 2.0));
+    fixture.commit(&[]);
+    assert_eq!(fixture.rows(), 0);
+    assert!(!fixture.path().exists());
+    let mut revisions = 0;
+    SqliteOhlcvRepository::new(fixture.store.database.clone())
+        .for_each_revision(&BarSelection::default(), &mut |_| {
+            revisions += 1;
+            true
+        })
+        .unwrap();
+    assert_eq!(revisions, 6, "three corrected, three withdrawn");
+}
+
+#[test]
+fn a_commit_cut_short_before_the_rename_is_finished() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    fixture.interrupted(&bars(5, 2.0));
+    assert_eq!(fixture.rows(), 3);
+    fixture.reopened().unwrap();
+    assert_eq!(fixture.rows(), 5);
+    fixture.reopened().unwrap();
+    assert_eq!(fixture.rows(), 5, "recovery can run again");
+}
+
+#[test]
+fn a_commit_cut_short_after_the_rename_is_finished() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let bytes = fixture.interrupted(&bars(5, 2.0));
+    std::fs::write(fixture.path(), bytes).unwrap();
+    fixture.reopened().unwrap();
+    assert_eq!(fixture.rows(), 5);
+    assert!(
+        std::fs::read_dir(fixture.store.directory.staging())
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[test]
+fn a_commit_whose_staged_file_is_lost_is_forgotten() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    fixture.interrupted(&bars(5, 2.0));
+    for entry in std::fs::read_dir(fixture.store.directory.staging()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    fixture.reopened().unwrap();
+    assert_eq!(fixture.rows(), 3);
+    assert!(fixture.store.catalog.list_redo().unwrap().is_empty());
+}
+
+#[test]
+fn a_file_that_somebody_else_changed_meanwhile_is_not_overwritten() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    fixture.interrupted(&bars(5, 2.0));
+    std::fs::write(fixture.path(), b"something else").unwrap();
+    let refused = fixture.reopened().err().unwrap();
+    assert_eq!(refused.kind, StoreErrorKind::Damaged);
+    assert_eq!(std::fs::read(fixture.path()).unwrap(), b"something else");
+}
+
+#[test]
+fn a_removal_cut_short_is_finished() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let old = fixture.store.catalog.find_entry(&key()).unwrap().unwrap();
+    let record = RedoRecord {
+        old_sha256: Some(old.file.sha256.clone()),
+        staged_name: format!("{REMOVAL_PREFIX}{}", old.file.sha256),
+        file: old,
+        epoch: fixture.store.catalog.bump_epoch().unwrap(),
+        created_at_us: 0,
+    };
+    fixture
+        .store
+        .catalog
+        .put_redo(record.epoch, &[record])
+        .unwrap();
+    fixture.reopened().unwrap();
+    assert!(!fixture.path().exists());
+    assert!(
+        fixture
+            .store
+            .list_files(&BarSelection::default())
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn damaged_missing_and_unknown_files_fail_their_partition_alone() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let bytes = std::fs::read(fixture.path()).unwrap();
+    let fails_with = |words: &str| {
+        let PartitionOutcome::Failed(error) = fixture.commit(&bars(5, 2.0)) else {
+            panic!("the commit went through: {words}");
+        };
+        assert_eq!(error.kind, StoreErrorKind::Damaged);
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    let mut flipped = bytes.clone();
+    flipped[10] ^= 1;
+    std::fs::write(fixture.path(), &flipped).unwrap();
+    fails_with("its SHA-256 is");
+    assert_eq!(
+        std::fs::read(fixture.path()).unwrap(),
+        flipped,
+        "nothing is overwritten"
+    );
+    assert!(fixture.store.load(&BarSelection::default()).is_err());
+    std::fs::remove_file(fixture.path()).unwrap();
+    fails_with("in the catalog but not on disk");
+    fixture.store.catalog.delete_files(&[key()]).unwrap();
+    std::fs::write(fixture.path(), &bytes).unwrap();
+    fails_with("on disk but not in the catalog");
+}
+
+#[test]
+fn whoever_took_over_stops_the_other() {
+    let fixture = Fixture::new();
+    let epoch = fixture.store.catalog.bump_epoch().unwrap();
+    fixture.store.catalog.bump_epoch().unwrap();
+    let refused = fixture.store.catalog.put_redo(epoch, &[]).unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Locked);
+}
+
+#[test]
+fn a_held_store_lock_is_waited_for_and_then_told() {
+    let fixture = Fixture::new();
+    let _held = fixture.store.lock().unwrap();
+    let impatient = LakeStore::open(
+        fixture.store.directory.clone(),
+        fixture.store.database.clone(),
+        Arc::new(Nobody),
+        Duration::from_millis(20),
+    );
+    assert_eq!(impatient.err().unwrap().kind, StoreErrorKind::Locked);
+}
+
+#[test]
+fn reading_one_session_leaves_the_others_out() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let day = |text: &str| text.parse().unwrap();
+    let selection = BarSelection {
+        sessions: Some((day("2024-07-01"), day("2024-07-01"))),
+        ..BarSelection::default()
+    };
+    assert!(fixture.store.load(&selection).unwrap().is_empty());
+}

@@ -1,0 +1,13 @@
+//! The outside: everything that touches a disk, a network or a clock. Implements the domain's ports.
+
+pub mod clock;
+mod disk;
+pub mod duckdb;
+pub mod events;
+pub mod fake_alpaca;
+pub mod host;
+pub mod http;
+pub mod lake;
+pub mod parquet;
+pub mod providers;
+pub mod sqlite;

@@ -1,0 +1,36 @@
+//! The SQLite database of a data directory: completeness ledger, catalog of the lake, quarantine, revisions,
+//! checkpoints and jobs.
+//!
+//! Reading order: `pool` (what a handle promises), `migrate`, then one file for each repository. Every
+//! repository's writes exist twice: as a method that is a transaction of its own, and as a function ending
+//! in `_in` that joins the caller's transaction, so that a commit of the lake is one transaction.
+//!
+//! Knows no Parquet, no folder of the lake and no provider.
+
+pub(in crate::infrastructure) mod catalog;
+pub(in crate::infrastructure) mod checkpoint;
+mod columns;
+mod connect;
+pub(in crate::infrastructure) mod failure;
+pub(in crate::infrastructure) mod fence;
+pub(in crate::infrastructure) mod job;
+mod migrate;
+pub(in crate::infrastructure) mod ohlcv;
+mod pool;
+pub(in crate::infrastructure) mod redo;
+mod selection;
+mod series;
+mod status;
+pub(in crate::infrastructure) mod symbol_bars;
+#[cfg(test)]
+mod tests;
+
+pub use catalog::{CatalogFile, SqliteCatalog};
+pub use checkpoint::SqliteCheckpointRepository;
+pub use connect::library_version;
+pub use fence::CommitSummary;
+pub use job::SqliteJobRepository;
+pub use ohlcv::SqliteOhlcvRepository;
+pub use pool::Database;
+pub use redo::RedoRecord;
+pub use symbol_bars::SqliteSymbolBarsRepository;

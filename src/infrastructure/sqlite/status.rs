@@ -1,0 +1,80 @@
+//! What is held of each series, summed up by the database. Knows the files of the lake only by their sums.
+
+use rusqlite::{Connection, Row};
+
+use super::columns::Columns;
+use super::failure::During;
+use super::selection::Conditions;
+use crate::domain::ports::{SeriesStatus, StoreError};
+use crate::domain::session::SessionDate;
+use crate::domain::symbol::Symbol;
+use crate::domain::timeframe::Timeframe;
+
+/// What is held of the minute bars of each series, ordered by dataset and symbol; no symbols means all.
+///
+/// Rows are counted by the catalog's files, and by the ledger where no file is catalogued.
+pub(super) fn list_status_in(
+    conn: &Connection,
+    symbols: &[Symbol],
+) -> Result<Vec<SeriesStatus>, StoreError> {
+    let mut of_symbols = Conditions::default();
+    of_symbols.and_symbols("series.symbol IN (SELECT value FROM json_each(?))", symbols);
+    let sql = format!(
+        "WITH wanted AS MATERIALIZED (SELECT series_id, dataset, symbol FROM series{}),
+         ledger AS (
+             SELECT series_id, count(*) AS asked, sum(rows > 0) AS filled,
+                    min(CASE WHEN rows > 0 THEN session_day END) AS first_day,
+                    max(CASE WHEN rows > 0 THEN session_day END) AS last_day,
+                    sum(regular_minutes) AS regular, sum(expected_minutes) AS expected,
+                    sum(rows) AS rows
+             FROM session_record WHERE series_id IN (SELECT series_id FROM wanted)
+             GROUP BY series_id
+         ),
+         files AS (
+             SELECT series_id, min(first_session_day) AS first_day,
+                    max(last_session_day) AS last_day, sum(rows) AS rows, sum(bytes) AS bytes
+             FROM partition_file
+             WHERE series_id IN (SELECT series_id FROM wanted) AND timeframe = '1m'
+             GROUP BY series_id
+         )
+         SELECT dataset, symbol, ledger.first_day, files.first_day, ledger.last_day, files.last_day,
+                ifnull(asked, 0), ifnull(filled, 0), ifnull(regular, 0), ifnull(expected, 0),
+                coalesce(files.rows, ledger.rows), ifnull(bytes, 0)
+         FROM wanted LEFT JOIN ledger USING (series_id) LEFT JOIN files USING (series_id)
+         WHERE asked IS NOT NULL OR bytes IS NOT NULL",
+        of_symbols.sql()
+    );
+    let list = || -> rusqlite::Result<Vec<SeriesStatus>> {
+        conn.prepare_cached(&sql)?
+            .query_map(of_symbols.values(), series_status)?
+            .collect()
+    };
+    let mut statuses = list().during(conn, "sum up what is held")?;
+    statuses.sort_by(|a, b| (&a.dataset, &a.symbol).cmp(&(&b.dataset, &b.symbol)));
+    Ok(statuses)
+}
+
+fn series_status(row: &Row<'_>) -> rusqlite::Result<SeriesStatus> {
+    const DATE: &str = "session date";
+    let day = |day: Option<i32>| match day {
+        None => Some(None),
+        Some(day) => SessionDate::from_days_since_epoch(day).map(Some),
+    };
+    let mut columns = Columns::of(row);
+    let (dataset, symbol) = (columns.parsed()?, columns.parsed()?);
+    let first_days = [columns.converted(DATE, day)?, columns.converted(DATE, day)?];
+    let last_days = [columns.converted(DATE, day)?, columns.converted(DATE, day)?];
+    let first = first_days.into_iter().flatten().min();
+    Ok(SeriesStatus {
+        dataset,
+        symbol,
+        timeframe: Timeframe::M1,
+        sessions: first.zip(last_days.into_iter().flatten().max()),
+        asked_sessions: columns.count()?,
+        filled_sessions: columns.count()?,
+        regular_minutes: columns.count()?,
+        expected_minutes: columns.count()?,
+        rows: columns.count()?,
+        bytes: columns.count()?,
+    })
+}

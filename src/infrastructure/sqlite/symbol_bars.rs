@@ -1,0 +1,256 @@
+//! The completeness ledger: what is known of each symbol's sessions. Knows no file of the lake.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::columns::{Columns, stored_count};
+use super::failure::During;
+use super::pool::Database;
+use super::series::{calendar_of, find_series_id, series_id_in};
+use super::status::list_status_in;
+use crate::domain::dataset::Dataset;
+use crate::domain::instant::InstantRange;
+use crate::domain::minute_set::MinuteSet;
+use crate::domain::ports::{SeriesStatus, StoreError, StoreErrorKind, SymbolBarsRepository};
+use crate::domain::services::ohlcv_calculation::DailySummary;
+use crate::domain::session::{Segment, SessionDate};
+use crate::domain::symbol::Symbol;
+use crate::domain::symbol_bars::SessionRecord;
+
+/// The completeness ledger in SQLite.
+#[derive(Debug, Clone)]
+pub struct SqliteSymbolBarsRepository {
+    database: Database,
+}
+
+impl SqliteSymbolBarsRepository {
+    /// The ledger of `database`.
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl SymbolBarsRepository for SqliteSymbolBarsRepository {
+    fn find_session(
+        &self,
+        dataset: &Dataset,
+        symbol: &Symbol,
+        date: SessionDate,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        Ok(self.list_sessions(dataset, symbol, date, date)?.pop())
+    }
+
+    fn list_sessions(
+        &self,
+        dataset: &Dataset,
+        symbol: &Symbol,
+        first: SessionDate,
+        last: SessionDate,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
+        self.database
+            .read(|conn| list_sessions_in(conn, dataset, symbol, first, last))
+    }
+
+    fn find_last_settled(
+        &self,
+        dataset: &Dataset,
+        symbol: &Symbol,
+    ) -> Result<Option<SessionDate>, StoreError> {
+        self.database.read(|conn| {
+            let Some(series_id) = find_series_id(conn, dataset, symbol)? else {
+                return Ok(None);
+            };
+            conn.prepare_cached(
+                "SELECT session_day FROM session_record WHERE series_id = ? AND is_settled = 1
+                 ORDER BY session_day DESC LIMIT 1",
+            )
+            .and_then(|mut find| {
+                find.query_row([series_id], |row| Columns::of(row).session_date())
+                    .optional()
+            })
+            .during(
+                conn,
+                format_args!("find the last settled session of {dataset} {symbol}"),
+            )
+        })
+    }
+
+    fn put_sessions(
+        &self,
+        dataset: &Dataset,
+        symbol: &Symbol,
+        records: &[SessionRecord],
+    ) -> Result<(), StoreError> {
+        self.database
+            .write(|transaction| put_sessions_in(transaction, dataset, symbol, records))
+    }
+
+    fn delete_sessions(
+        &self,
+        dataset: &Dataset,
+        symbol: &Symbol,
+        first: SessionDate,
+        last: SessionDate,
+    ) -> Result<usize, StoreError> {
+        self.database
+            .write(|transaction| delete_sessions_in(transaction, dataset, symbol, first, last))
+    }
+
+    fn list_status(&self, symbols: &[Symbol]) -> Result<Vec<SeriesStatus>, StoreError> {
+        self.database.read(|conn| list_status_in(conn, symbols))
+    }
+}
+
+/// The records from `first` to `last`, both inside, ascending.
+pub(in crate::infrastructure) fn list_sessions_in(
+    conn: &Connection,
+    dataset: &Dataset,
+    symbol: &Symbol,
+    first: SessionDate,
+    last: SessionDate,
+) -> Result<Vec<SessionRecord>, StoreError> {
+    let Some(series_id) = find_series_id(conn, dataset, symbol)? else {
+        return Ok(Vec::new());
+    };
+    let list = || -> rusqlite::Result<Vec<SessionRecord>> {
+        conn.prepare_cached(
+            "SELECT session_day, asked_start_us, asked_end_us, asked_at_us, is_settled,
+                    present, off_frame_rows, quarantined,
+                    open, high, low, close, volume, trade_count, vwap, regular_minutes
+             FROM session_record WHERE series_id = ? AND session_day BETWEEN ? AND ?
+             ORDER BY session_day",
+        )?
+        .query_map(
+            params![series_id, first.days_since_epoch(), last.days_since_epoch()],
+            session_record,
+        )?
+        .collect()
+    };
+    list().during(
+        conn,
+        format_args!("list the sessions {first} to {last} of {dataset} {symbol}"),
+    )
+}
+
+/// Writes records, replacing those of the same session.
+pub(in crate::infrastructure) fn put_sessions_in(
+    transaction: &Transaction<'_>,
+    dataset: &Dataset,
+    symbol: &Symbol,
+    records: &[SessionRecord],
+) -> Result<(), StoreError> {
+    let series_id = series_id_in(transaction, dataset, symbol)?;
+    for record in records {
+        let expected_minutes = expected_minutes(symbol, record.date)?;
+        put_session(transaction, series_id, record, expected_minutes).during(
+            transaction,
+            format_args!("write session {} of {dataset} {symbol}", record.date),
+        )?;
+    }
+    Ok(())
+}
+
+/// Forgets the records from `first` to `last`, both inside; returns how many.
+pub(in crate::infrastructure) fn delete_sessions_in(
+    transaction: &Transaction<'_>,
+    dataset: &Dataset,
+    symbol: &Symbol,
+    first: SessionDate,
+    last: SessionDate,
+) -> Result<usize, StoreError> {
+    let Some(series_id) = find_series_id(transaction, dataset, symbol)? else {
+        return Ok(0);
+    };
+    transaction
+        .prepare_cached(
+            "DELETE FROM session_record WHERE series_id = ? AND session_day BETWEEN ? AND ?",
+        )
+        .and_then(|mut delete| {
+            delete.execute(params![
+                series_id,
+                first.days_since_epoch(),
+                last.days_since_epoch()
+            ])
+        })
+        .during(
+            transaction,
+            format_args!("forget the sessions {first} to {last} of {dataset} {symbol}"),
+        )
+}
+
+fn put_session(
+    transaction: &Transaction<'_>,
+    series_id: i64,
+    record: &SessionRecord,
+    expected_minutes: usize,
+) -> rusqlite::Result<()> {
+    let summary = &record.summary;
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO session_record
+                 (series_id, session_day, asked_start_us, asked_end_us, asked_at_us, is_settled,
+                  present, off_frame_rows, quarantined, rows, regular_minutes, expected_minutes,
+                  open, high, low, close, volume, trade_count, vwap)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            series_id,
+            record.date.days_since_epoch(),
+            record.asked.start_us,
+            record.asked.end_us,
+            record.asked_at_us,
+            record.is_settled,
+            record.present.to_bytes(),
+            record.off_frame_rows,
+            record.quarantined.to_bytes(),
+            record.rows(),
+            summary.minutes,
+            stored_count(u64::try_from(expected_minutes).unwrap_or(u64::MAX)),
+            summary.open,
+            summary.high,
+            summary.low,
+            summary.close,
+            summary.volume,
+            summary.trade_count,
+            summary.vwap,
+        ])
+        .map(|_| ())
+}
+
+/// How many regular minutes a full session of `symbol` has; 0 on a day without a session.
+fn expected_minutes(symbol: &Symbol, date: SessionDate) -> Result<usize, StoreError> {
+    let session = calendar_of(symbol.as_str())
+        .session(date)
+        .map_err(|error| {
+            let context = format!("cannot tell the minutes of session {date} of {symbol}");
+            StoreError::new(StoreErrorKind::Failed, context).caused_by(error)
+        })?;
+    Ok(session.map_or(0, |session| session.expected_range(Segment::Regular).len()))
+}
+
+fn session_record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
+    const MINUTES: &str = "set of minutes";
+    let minutes = |bytes: Vec<u8>| MinuteSet::from_bytes(&bytes);
+    let mut columns = Columns::of(row);
+    Ok(SessionRecord {
+        date: columns.session_date()?,
+        asked: InstantRange {
+            start_us: columns.take()?,
+            end_us: columns.take()?,
+        },
+        asked_at_us: columns.take()?,
+        is_settled: columns.take()?,
+        present: columns.converted(MINUTES, minutes)?,
+        off_frame_rows: columns.take()?,
+        quarantined: columns.converted(MINUTES, minutes)?,
+        summary: DailySummary {
+            open: columns.take()?,
+            high: columns.take()?,
+            low: columns.take()?,
+            close: columns.take()?,
+            volume: columns.take()?,
+            trade_count: columns.take()?,
+            vwap: columns.take()?,
+            minutes: columns.take()?,
+        },
+    })
+}

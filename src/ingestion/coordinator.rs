@@ -1,0 +1,611 @@
+//! The coordinator: executes a plan. Fetches units in parallel, commits them one batch at a time, and turns
+//! every failure into data. Knows only ports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::stream::{self, StreamExt};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::domain::event::Event;
+use crate::domain::job::{IngestionJob, JobCounts, JobId, JobOwner, JobState, JobTransitionError};
+use crate::domain::merge::{ShrinkPolicy, ShrinkRefusal};
+use crate::domain::ports::{
+    BarSelection, BarStore, Clock, CommitBatch, CommitReceipt, EventPublisher, JobRepository,
+    MarketDataProvider, PartitionOutcome, ProviderError, ProviderErrorKind, StoreError,
+    StoreErrorKind, SymbolBarsRepository,
+};
+use crate::domain::{Calendar, CalendarError, Checkpoint, Symbol, Timeframe};
+
+use super::fetch::{FetchFailure, FetchedUnit, fetch_unit};
+use super::judge::{JudgeContext, judge_unit};
+use super::plan::{
+    FetchUnit, IngestPlan, IngestRequest, Planner, RequestedRange, SymbolLedger, resolve_range,
+};
+use super::report::{FailureCause, IngestReport, SymbolFailure};
+use super::stop::StopSignal;
+
+/// Partitions that one commit holds at most: two database syncs are shared by many files.
+const PARTITIONS_PER_COMMIT: usize = 64;
+
+/// Fetched units that may wait for the committer: back-pressure keeps memory bounded.
+const UNITS_IN_WAITING: usize = 1;
+
+/// What the coordinator needs from the outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// Who is asked.
+    pub provider: Arc<dyn MarketDataProvider>,
+    /// Where bars go.
+    pub store: Arc<dyn BarStore>,
+    /// The ledger.
+    pub ledger: Arc<dyn SymbolBarsRepository>,
+    /// The jobs.
+    pub jobs: Arc<dyn JobRepository>,
+    /// Who is told.
+    pub events: Arc<dyn EventPublisher>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How an ingest is carried out.
+#[derive(Debug, Clone)]
+pub struct IngestOptions {
+    /// Units fetched at the same time.
+    pub parallel_units: usize,
+    /// What to do when far fewer rows come than are stored.
+    pub shrink: ShrinkPolicy,
+    /// Who runs the job.
+    pub owner: JobOwner,
+    /// The request in words, without secrets.
+    pub description: String,
+}
+
+/// A failure that left no report: nothing was begun, or the store is unusable.
+#[derive(Debug, Error)]
+pub enum IngestError {
+    /// The request leaves the calendar.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The job was not in a state that can be worked on.
+    #[error(transparent)]
+    Job(#[from] JobTransitionError),
+    /// A part of the program ended without a result.
+    #[error("the committer ended without a result: {0}")]
+    Lost(String),
+}
+
+/// Executes ingests.
+#[derive(Clone)]
+pub struct IngestionCoordinatorService {
+    ports: Ports,
+}
+
+/// What the committer collects.
+#[derive(Debug, Default)]
+struct Outcome {
+    counts: JobCounts,
+    failures: Vec<SymbolFailure>,
+    shrunk: Vec<(Symbol, ShrinkRefusal)>,
+    rows_of: BTreeMap<Symbol, u64>,
+    /// The failure that ended the run early.
+    fatal: Option<Fatal>,
+    is_stopped: bool,
+}
+
+#[derive(Debug)]
+enum Fatal {
+    Provider(String),
+    Store(StoreError),
+}
+
+impl IngestionCoordinatorService {
+    /// A coordinator over these ports.
+    pub fn new(ports: Ports) -> Self {
+        Self { ports }
+    }
+
+    /// Plans `request` from the ledger: what is missing or provisional, packed into units.
+    ///
+    /// # Errors
+    /// When the request leaves the calendar or the ledger cannot be read.
+    pub fn plan(&self, request: &IngestRequest) -> Result<IngestPlan, IngestError> {
+        let profile = self.ports.provider.profile();
+        let mut planner = Planner::new(profile.clone(), request.refresh);
+        for symbol in &request.symbols {
+            let calendar = Calendar::of(symbol);
+            let last_settled = match request.range {
+                RequestedRange::Incremental => self
+                    .ports
+                    .ledger
+                    .find_last_settled(&profile.dataset, symbol)?,
+                _ => None,
+            };
+            let resolved = resolve_range(
+                request.range,
+                calendar,
+                last_settled,
+                request.now_us,
+                profile.hold_back_us,
+            )?;
+            let records = match (resolved.sessions.first(), resolved.sessions.last()) {
+                (Some(first), Some(last)) => self.ports.ledger.list_sessions(
+                    &profile.dataset,
+                    symbol,
+                    first.date(),
+                    last.date(),
+                )?,
+                _ => Vec::new(),
+            };
+            planner.add_symbol(symbol.clone(), &resolved, &SymbolLedger { records })?;
+        }
+        Ok(planner.finish())
+    }
+
+    /// Executes `plan`. Everything that was committed stays, whatever happens afterwards.
+    ///
+    /// # Errors
+    /// Only when no job could be made or closed; failures of symbols are in the report.
+    pub async fn execute(
+        &self,
+        request: &IngestRequest,
+        plan: IngestPlan,
+        options: IngestOptions,
+        stop: &StopSignal,
+    ) -> Result<IngestReport, IngestError> {
+        let begun = Instant::now();
+        let mut report = self.empty_report(&plan);
+        if plan.units.is_empty() {
+            report.no_data = self.symbols_without_data(request, &plan, &BTreeMap::new())?;
+            report.elapsed = begun.elapsed();
+            return Ok(report);
+        }
+        let job = self
+            .ports
+            .jobs
+            .create_job(
+                &options.description,
+                &options.owner,
+                self.ports.clock.now_us(),
+            )?
+            .start(options.owner.clone())?;
+        self.ports.jobs.save_job(&job)?;
+        let profile = self.ports.provider.profile();
+        self.ports.events.publish(&Event::JobStarted {
+            job: job.id(),
+            symbols: plan.symbols.len(),
+            units: plan.units.len(),
+            requests: plan.expected_requests(profile.rows_per_page),
+            expected_rows: plan.expected_rows(),
+        });
+        let outcome = self.run_units(&plan, job.id(), &options, stop).await?;
+        report.job = Some(job.id());
+        if outcome.fatal.is_none() && !outcome.is_stopped {
+            report.no_data = self.symbols_without_data(request, &plan, &outcome.rows_of)?;
+            let failed = |symbol: &Symbol| {
+                outcome
+                    .failures
+                    .iter()
+                    .any(|failure| failure.symbol == *symbol)
+            };
+            report.no_data.retain(|symbol| !failed(symbol));
+        }
+        self.close_job(job, report, outcome, begun)
+    }
+
+    /// Fetches and commits all units: fetchers on the runtime, one committer on a thread of its own.
+    async fn run_units(
+        &self,
+        plan: &IngestPlan,
+        job: JobId,
+        options: &IngestOptions,
+        stop: &StopSignal,
+    ) -> Result<Outcome, IngestError> {
+        // Failures that end the run stop the fetchers, without looking like the user's Ctrl-C.
+        let halt = StopSignal::default();
+        let (sender, receiver) = mpsc::channel::<Fetched>(UNITS_IN_WAITING);
+        let committer = Committer {
+            ports: self.ports.clone(),
+            context: JudgeContext {
+                dataset: self.ports.provider.profile().dataset.clone(),
+                job,
+                shrink: options.shrink,
+            },
+            halt: halt.clone(),
+            outcome: Outcome::default(),
+        };
+        let committing = tokio::task::spawn_blocking(move || committer.run(receiver));
+        let fetching = stream::iter(plan.units.iter().cloned()).for_each_concurrent(
+            options.parallel_units.max(1),
+            |unit| {
+                let (sender, halt) = (sender.clone(), halt.clone());
+                async move {
+                    if stop.is_stopped() || halt.is_stopped() {
+                        return;
+                    }
+                    let result = self.fetch(unit, job, stop, &halt).await;
+                    if stop.is_stopped() && !matches!(result, Fetched::Unit(_)) {
+                        return;
+                    }
+                    // The committer only goes away when it has failed; its result says so.
+                    _ = sender.send(result).await;
+                }
+            },
+        );
+        fetching.await;
+        drop(sender);
+        let mut outcome = committing
+            .await
+            .map_err(|error| IngestError::Lost(error.to_string()))?;
+        outcome.is_stopped = stop.is_stopped();
+        Ok(outcome)
+    }
+
+    async fn fetch(
+        &self,
+        unit: FetchUnit,
+        job: JobId,
+        stop: &StopSignal,
+        halt: &StopSignal,
+    ) -> Fetched {
+        let asked_at_us = self.ports.clock.now_us();
+        let number = unit.number;
+        let (symbols, part) = (unit.symbols.clone(), unit.describe());
+        tracing::debug!(unit = number, covers = %part, "fetching");
+        let events = self.ports.events.as_ref();
+        let fetched = tokio::select! {
+            () = halt.stopped() => return Fetched::Stopped,
+            fetched = fetch_unit(self.ports.provider.as_ref(), events, stop, job, unit, asked_at_us) => fetched,
+        };
+        match fetched {
+            Ok(fetched) => Fetched::Unit(Box::new(fetched)),
+            Err(FetchFailure::Stopped) => Fetched::Stopped,
+            Err(FetchFailure::Provider(error)) => Fetched::Failed {
+                symbols,
+                part,
+                error,
+            },
+        }
+    }
+
+    fn empty_report(&self, plan: &IngestPlan) -> IngestReport {
+        let profile = self.ports.provider.profile();
+        let count = |sessions: usize| u64::try_from(sessions).unwrap_or(u64::MAX);
+        IngestReport {
+            job: None,
+            state: JobState::Completed,
+            dataset: profile.dataset.clone(),
+            is_real: profile.is_real,
+            symbols: plan.symbols.len(),
+            sessions_settled: plan
+                .symbols
+                .iter()
+                .map(|symbol| count(symbol.sessions_settled))
+                .sum(),
+            sessions_to_fetch: plan
+                .symbols
+                .iter()
+                .map(|symbol| count(symbol.sessions_to_fetch))
+                .sum(),
+            counts: JobCounts::default(),
+            failures: Vec::new(),
+            shrunk: Vec::new(),
+            no_data: Vec::new(),
+            elapsed: std::time::Duration::ZERO,
+        }
+    }
+
+    /// Symbols that have no bar in the requested range, neither held nor new.
+    ///
+    /// A daily run asks for a session that may have just begun; there a symbol counts as unknown only when nothing of it is held at all.
+    fn symbols_without_data(
+        &self,
+        request: &IngestRequest,
+        plan: &IngestPlan,
+        rows_of: &BTreeMap<Symbol, u64>,
+    ) -> Result<Vec<Symbol>, StoreError> {
+        let mut without = Vec::new();
+        for symbol_plan in &plan.symbols {
+            let rows =
+                symbol_plan.held_rows + rows_of.get(&symbol_plan.symbol).copied().unwrap_or(0);
+            if rows > 0 {
+                continue;
+            }
+            if request.range == RequestedRange::Incremental {
+                let selection = BarSelection {
+                    dataset: Some(self.ports.provider.profile().dataset.clone()),
+                    symbols: vec![symbol_plan.symbol.clone()],
+                    timeframe: Some(Timeframe::M1),
+                    sessions: None,
+                };
+                if !self.ports.store.list_files(&selection)?.is_empty() {
+                    continue;
+                }
+            }
+            without.push(symbol_plan.symbol.clone());
+        }
+        Ok(without)
+    }
+
+    fn close_job(
+        &self,
+        job: IngestionJob,
+        mut report: IngestReport,
+        outcome: Outcome,
+        begun: Instant,
+    ) -> Result<IngestReport, IngestError> {
+        report.counts = outcome.counts;
+        report.failures = outcome.failures;
+        report.shrunk = outcome.shrunk;
+        let committed = outcome.counts.files_written + outcome.counts.files_unchanged;
+        let (state, message) = match outcome.fatal {
+            Some(Fatal::Store(error)) => {
+                let message = error.to_string();
+                // The disk may be full or gone; the store's own failure is the one to tell.
+                _ = self.finish(job, JobState::Failed, &report, Some(message));
+                return Err(error.into());
+            }
+            Some(Fatal::Provider(reason)) => (JobState::Failed, Some(reason)),
+            None if outcome.is_stopped => (JobState::Interrupted, Some("interrupted".to_owned())),
+            None if report.is_partial() => {
+                let state = if committed == 0 && report.no_data.is_empty() {
+                    JobState::Failed
+                } else {
+                    JobState::Partial
+                };
+                (
+                    state,
+                    Some(format!(
+                        "{} symbols incomplete, {} without data",
+                        report.failures.len(),
+                        report.no_data.len()
+                    )),
+                )
+            }
+            None => (JobState::Completed, None),
+        };
+        report.state = state;
+        report.elapsed = begun.elapsed();
+        self.finish(job, state, &report, message)?;
+        Ok(report)
+    }
+
+    fn finish(
+        &self,
+        job: IngestionJob,
+        state: JobState,
+        report: &IngestReport,
+        message: Option<String>,
+    ) -> Result<(), IngestError> {
+        let id = job.id();
+        let job = job.finish(state, report.counts, message, self.ports.clock.now_us())?;
+        self.ports.jobs.save_job(&job)?;
+        self.ports.events.publish(&Event::JobFinished {
+            job: id,
+            state,
+            counts: report.counts,
+        });
+        Ok(())
+    }
+}
+
+/// What a fetcher hands to the committer.
+enum Fetched {
+    Unit(Box<FetchedUnit>),
+    Failed {
+        symbols: Vec<Symbol>,
+        part: String,
+        error: ProviderError,
+    },
+    Stopped,
+}
+
+/// Judges and commits what the fetchers bring, in order of arrival, on a thread that may block.
+struct Committer {
+    ports: Ports,
+    context: JudgeContext,
+    halt: StopSignal,
+    outcome: Outcome,
+}
+
+impl Committer {
+    fn run(mut self, mut receiver: mpsc::Receiver<Fetched>) -> Outcome {
+        while let Some(fetched) = receiver.blocking_recv() {
+            match fetched {
+                Fetched::Stopped => {}
+                Fetched::Failed {
+                    symbols,
+                    part,
+                    error,
+                } => self.note_provider_failure(symbols, &part, &error),
+                Fetched::Unit(unit) => {
+                    if let Err(error) = self.commit_unit(&unit) {
+                        self.outcome.fatal = Some(Fatal::Store(error));
+                        self.halt.stop();
+                        // Whoever waits to send must not wait for ever.
+                        receiver.close();
+                    }
+                }
+            }
+        }
+        self.outcome
+    }
+
+    fn note_provider_failure(&mut self, symbols: Vec<Symbol>, part: &str, error: &ProviderError) {
+        let reason = with_causes(error);
+        for symbol in symbols {
+            self.note_failure(
+                symbol,
+                part.to_owned(),
+                FailureCause::Provider(error.kind),
+                reason.clone(),
+            );
+        }
+        if error.kind.ends_the_run() {
+            self.outcome.fatal.get_or_insert(Fatal::Provider(reason));
+            self.halt.stop();
+        }
+    }
+
+    fn note_failure(&mut self, symbol: Symbol, part: String, cause: FailureCause, reason: String) {
+        self.ports.events.publish(&Event::SymbolFailed {
+            symbol: symbol.clone(),
+            reason: reason.clone(),
+        });
+        self.outcome.failures.push(SymbolFailure {
+            symbol,
+            part,
+            cause,
+            reason,
+        });
+    }
+
+    fn commit_unit(&mut self, fetched: &FetchedUnit) -> Result<(), StoreError> {
+        let counts = &mut self.outcome.counts;
+        counts.requests += fetched.traffic.requests;
+        counts.retries += fetched.traffic.retries;
+        counts.wire_bytes += fetched.traffic.wire_bytes;
+        counts.rows_received += fetched.traffic.rows;
+        for (symbol, reason) in &fetched.refused {
+            self.note_failure(
+                symbol.clone(),
+                fetched.unit.describe(),
+                FailureCause::Provider(ProviderErrorKind::InvalidSymbol),
+                reason.clone(),
+            );
+        }
+        let mut judged = match judge_unit(fetched, &self.context) {
+            Ok(judged) => judged,
+            Err(error) => {
+                for symbol in fetched.unit.symbols.clone() {
+                    self.note_failure(
+                        symbol,
+                        fetched.unit.describe(),
+                        FailureCause::Internal,
+                        error.to_string(),
+                    );
+                }
+                return Ok(());
+            }
+        };
+        self.publish_quarantined(&judged.quarantined);
+        self.outcome.counts.rows_quarantined +=
+            u64::try_from(judged.quarantined.len()).unwrap_or(u64::MAX);
+        let total = u32::try_from(judged.answers.len()).unwrap_or(u32::MAX);
+        let mut committed = 0;
+        while !judged.answers.is_empty() || !judged.quarantined.is_empty() {
+            let rest = judged
+                .answers
+                .split_off(judged.answers.len().min(PARTITIONS_PER_COMMIT));
+            let answers = std::mem::replace(&mut judged.answers, rest);
+            committed += u32::try_from(answers.len()).unwrap_or(u32::MAX);
+            let checkpoint = Checkpoint {
+                job: self.context.job,
+                unit: fetched.unit.number,
+                description: fetched.unit.describe(),
+                committed,
+                total,
+            };
+            let receipt = self.ports.store.commit(CommitBatch {
+                job: self.context.job,
+                answers,
+                quarantined: std::mem::take(&mut judged.quarantined),
+                checkpoints: vec![checkpoint],
+                at_us: self.ports.clock.now_us(),
+            })?;
+            self.note_receipt(receipt)?;
+        }
+        Ok(())
+    }
+
+    fn publish_quarantined(&self, rows: &[crate::domain::ports::QuarantinedRow]) {
+        let mut by_symbol: BTreeMap<&str, usize> = BTreeMap::new();
+        for row in rows {
+            *by_symbol.entry(row.symbol.as_str()).or_default() += 1;
+        }
+        for (symbol, rows) in by_symbol {
+            self.ports.events.publish(&Event::BarsQuarantined {
+                symbol: symbol.to_owned(),
+                rows,
+            });
+        }
+    }
+
+    fn note_receipt(&mut self, receipt: CommitReceipt) -> Result<(), StoreError> {
+        let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        for partition in receipt.partitions {
+            let symbol = partition.key.symbol.clone();
+            match partition.outcome {
+                PartitionOutcome::Failed(error) if error.kind == StoreErrorKind::NoSpace => {
+                    return Err(error);
+                }
+                PartitionOutcome::Failed(error) => {
+                    let part = partition.key.period.to_string();
+                    self.note_failure(
+                        symbol,
+                        part,
+                        FailureCause::Store(error.kind),
+                        with_causes(&error),
+                    );
+                    continue;
+                }
+                PartitionOutcome::Written => self.outcome.counts.files_written += 1,
+                PartitionOutcome::Unchanged => self.outcome.counts.files_unchanged += 1,
+            }
+            *self.outcome.rows_of.entry(symbol.clone()).or_default() += as_u64(partition.rows);
+            self.outcome.counts.rows_new += as_u64(partition.rows_new);
+            self.outcome.counts.rows_revised += as_u64(partition.rows_revised);
+            self.outcome.counts.empty_sessions += as_u64(partition.empty_sessions);
+            for refusal in partition.refused {
+                self.note_shrink(&symbol, refusal);
+            }
+            self.ports.events.publish(&Event::PartitionCommitted {
+                key: partition.key,
+                rows: partition.rows,
+                rows_new: partition.rows_new,
+                rows_revised: partition.rows_revised,
+                bytes: partition.bytes,
+            });
+        }
+        Ok(())
+    }
+
+    fn note_shrink(&mut self, symbol: &Symbol, refusal: ShrinkRefusal) {
+        self.ports.events.publish(&Event::ShrinkRefused {
+            symbol: symbol.clone(),
+            date: refusal.date,
+            stored_rows: refusal.stored_rows,
+            answered_rows: refusal.answered_rows,
+        });
+        let reason = format!(
+            "{} rows were answered where {} are stored; the stored ones stay",
+            refusal.answered_rows, refusal.stored_rows
+        );
+        self.outcome.failures.push(SymbolFailure {
+            symbol: symbol.clone(),
+            part: refusal.date.to_string(),
+            cause: FailureCause::Shrunk,
+            reason,
+        });
+        self.outcome.shrunk.push((symbol.clone(), refusal));
+    }
+}
+
+/// An error with its causes, each once, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

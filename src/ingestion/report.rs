@@ -1,0 +1,70 @@
+//! What an ingest did, as data: for the summary, the exit code and the job table. Prints nothing.
+
+use std::time::Duration;
+
+use crate::domain::job::{JobCounts, JobId, JobState};
+use crate::domain::merge::ShrinkRefusal;
+use crate::domain::ports::{ProviderErrorKind, StoreErrorKind};
+use crate::domain::{Dataset, Symbol};
+
+/// Why a symbol is not complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailureCause {
+    /// The provider failed.
+    Provider(ProviderErrorKind),
+    /// The store failed.
+    Store(StoreErrorKind),
+    /// An answer was refused because far fewer rows came than are stored.
+    Shrunk,
+    /// A mistake in this program.
+    Internal,
+}
+
+/// A symbol that could not be ingested in full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SymbolFailure {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// What of it, in words: dates.
+    pub part: String,
+    /// What kind of failure.
+    pub cause: FailureCause,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// The result of an ingest.
+#[derive(Debug, Clone)]
+pub struct IngestReport {
+    /// The job; `None` when nothing had to be fetched.
+    pub job: Option<JobId>,
+    /// How it ended.
+    pub state: JobState,
+    /// The dataset.
+    pub dataset: Dataset,
+    /// Whether the bars are real market data.
+    pub is_real: bool,
+    /// Symbols asked for.
+    pub symbols: usize,
+    /// Settled sessions that were left out, over all symbols.
+    pub sessions_settled: u64,
+    /// Sessions that were to be fetched, over all symbols.
+    pub sessions_to_fetch: u64,
+    /// What it did.
+    pub counts: JobCounts,
+    /// Symbols that are not complete.
+    pub failures: Vec<SymbolFailure>,
+    /// Sessions that kept their stored rows.
+    pub shrunk: Vec<(Symbol, ShrinkRefusal)>,
+    /// Symbols without a single bar in the requested range.
+    pub no_data: Vec<Symbol>,
+    /// Wall time.
+    pub elapsed: Duration,
+}
+
+impl IngestReport {
+    /// Whether a symbol is incomplete or without data.
+    pub fn is_partial(&self) -> bool {
+        !self.failures.is_empty() || !self.no_data.is_empty()
+    }
+}

@@ -1,0 +1,33 @@
+//! MarketPipe fetches 1-minute stock bars, keeps them in a Parquet lake with a SQLite catalog, and says
+//! precisely what is missing.
+//!
+//! # The house
+//!
+//! Layers point one way; `tests/architecture.rs` keeps it so.
+//!
+//! ```text
+//! main.rs -> cli -> app (composition root)
+//!                    |
+//!                ingestion             use cases: know the domain and its ports only
+//!                    |
+//!                  domain              values, rules, events, ports: names no I/O crate
+//!                    ^
+//!              infrastructure          implements the ports: sqlite, parquet, duckdb, http, providers
+//! ```
+//!
+//! # Reading order
+//!
+//! 1. [`domain`]: [`domain::Symbol`], [`domain::Session`], [`domain::Bar`], [`domain::BarBatch`], then
+//!    [`domain::merge`] and [`domain::ports`].
+//! 2. One ingest, from the command to the file: [`cli`] reads the arguments, [`app`] puts the parts together,
+//!    [`ingestion::plan`] decides what is missing, [`ingestion::coordinator`] fetches and judges,
+//!    [`infrastructure::lake`] commits.
+//! 3. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
+//!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod infrastructure;
+pub mod ingestion;

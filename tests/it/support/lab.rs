@@ -1,0 +1,208 @@
+//! A laboratory: a data folder, a server with made-up or real bars, and the program to run on them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use marketpipe::domain::{BarBatch, Calendar, PartitionKey, SessionDate, Symbol};
+use marketpipe::infrastructure::fake_alpaca::{
+    FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, Tape, TapeBar,
+};
+use marketpipe::infrastructure::parquet::ParquetDataStorage;
+use marketpipe::infrastructure::providers::synthetic::synthetic_session;
+
+/// A temporary data folder and a server.
+pub struct Lab {
+    pub folder: tempfile::TempDir,
+    pub server: FakeAlpaca,
+}
+
+/// What the program did.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Lab {
+    /// A laboratory whose server has the bars of `tape`.
+    pub fn with_tape(tape: Tape) -> Self {
+        let server = FakeAlpaca::start(tape, FakeConfig::default()).unwrap();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            server,
+        }
+    }
+
+    /// A laboratory with made-up bars of `symbols` in both feeds, both dates inside.
+    pub fn with_made_up(symbols: &[&str], first: &str, last: &str) -> Self {
+        let mut tape = Tape::new();
+        for symbol in symbols {
+            let bars = made_up(symbol, first, last);
+            tape.insert("sip", symbol, bars.clone());
+            tape.insert("iex", symbol, bars);
+        }
+        Self::with_tape(tape)
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The program with the laboratory's environment, not yet run.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(self.folder.path());
+        command
+            .env("MARKETPIPE_DATA_DIR", self.data())
+            .env("MARKETPIPE_ALPACA_URL", self.server.base_url())
+            .env("APCA_API_KEY_ID", FAKE_KEY_ID)
+            .env("APCA_API_SECRET_KEY", FAKE_SECRET)
+            .args(arguments);
+        command
+    }
+
+    /// Runs the program.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    /// Runs the program, which must succeed.
+    pub fn done(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}\n{}\n{}", ran.stdout, ran.stderr);
+        ran
+    }
+
+    /// Ingests whole sessions, which must succeed.
+    pub fn ingest(&self, symbols: &str, first: &str, last: &str) -> Ran {
+        self.done(&[
+            "ingest",
+            "--symbols",
+            symbols,
+            "--start",
+            first,
+            "--end",
+            last,
+        ])
+    }
+
+    /// Every file of the lake with its bytes.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let lake = self.data().join("lake");
+        files_below(&lake)
+            .into_iter()
+            .map(|path| {
+                (
+                    path.strip_prefix(&lake).unwrap().to_owned(),
+                    std::fs::read(&path).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    /// All rows of the lake by partition.
+    pub fn partitions(&self) -> Vec<(PartitionKey, BarBatch)> {
+        ParquetDataStorage::new(self.data().join("lake"))
+            .load(&Default::default())
+            .unwrap()
+    }
+
+    /// The rows of one symbol, by dataset, as the server would keep them.
+    pub fn rows(&self, dataset: &str, symbol: &str) -> Vec<TapeBar> {
+        let of_symbol = |key: &PartitionKey| {
+            key.dataset.to_string() == dataset && key.symbol.as_str() == symbol
+        };
+        self.partitions()
+            .iter()
+            .filter(|(key, _)| of_symbol(key))
+            .flat_map(|(_, batch)| tape_bars(batch.columns()))
+            .collect()
+    }
+}
+
+/// Bars as the server keeps them.
+pub fn tape_bars(columns: &marketpipe::domain::BarColumns) -> Vec<TapeBar> {
+    (0..columns.len())
+        .map(|row| {
+            let bar = columns.bar(row);
+            TapeBar {
+                ts_us: bar.ts_us,
+                open: bar.open,
+                high: bar.high,
+                low: bar.low,
+                close: bar.close,
+                volume: bar.volume,
+                trade_count: bar.trade_count,
+                vwap: bar.vwap,
+            }
+        })
+        .collect()
+}
+
+/// Made-up bars of a symbol, both dates inside.
+pub fn made_up(symbol: &str, first: &str, last: &str) -> Vec<TapeBar> {
+    let symbol: Symbol = symbol.parse().unwrap();
+    let date = |text: &str| text.parse::<SessionDate>().unwrap();
+    let sessions = Calendar::of(&symbol)
+        .sessions(date(first), date(last))
+        .unwrap();
+    sessions
+        .iter()
+        .flat_map(|session| tape_bars(&synthetic_session(&symbol, 1, session)))
+        .collect()
+}
+
+/// The program in `folder` with an environment of its own.
+pub fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_marketpipe"));
+    command.env_clear().current_dir(folder).env("HOME", folder);
+    // Coverage runs tell the program where to leave its profile.
+    if let Some(profile) = std::env::var_os("LLVM_PROFILE_FILE") {
+        command.env("LLVM_PROFILE_FILE", profile);
+    }
+    for name in ["LD_LIBRARY_PATH", "PATH"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// Runs a command and reads what it printed.
+pub fn run(command: &mut Command) -> Ran {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let ran = Ran {
+        code: status.code().unwrap_or(-1),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    };
+    assert!(!ran.stderr.contains("panicked at"), "{}", ran.stderr);
+    assert!(
+        !ran.stderr.contains(FAKE_SECRET) && !ran.stdout.contains(FAKE_SECRET),
+        "the secret was printed"
+    );
+    ran
+}
+
+/// The regular files below a folder, in order.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return files;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
