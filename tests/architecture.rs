@@ -3,6 +3,8 @@
 //! Fails on: a layer that names what it may not, an I/O crate in the core, a file name that says nothing, a
 //! file without its `//!` line, and an event that nobody publishes or nobody listens to.
 
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
 use std::path::{Path, PathBuf};
 
 /// The layers of `src`, what each must not name of the crate, and why.

@@ -6,7 +6,7 @@ use super::output::Value;
 use super::session::CliSession;
 use crate::domain::instant::format_utc;
 use crate::domain::job::{IngestionJob, JobId};
-use crate::domain::ports::{CheckpointRepository, JobRepository};
+use crate::domain::ports::{CheckpointRepository, JobRepository, StoreErrorKind};
 
 const COLUMNS: [&str; 14] = [
     "id",
@@ -34,7 +34,16 @@ pub(super) fn run(session: &CliSession, args: &JobsArgs) -> Result<Exit, CliErro
             session.write_rows("jobs", &COLUMNS, jobs.iter().map(row))
         }
         JobsCommand::Show { id } => {
-            let job = stores.jobs.get_job(JobId(id))?;
+            let job = stores
+                .jobs
+                .get_job(JobId(id))
+                .map_err(|error| match error.kind {
+                    StoreErrorKind::Missing => {
+                        CliError::new(Exit::Usage, format!("there is no job {id}"))
+                            .with_hint("`marketpipe jobs list` shows all")
+                    }
+                    _ => error.into(),
+                })?;
             session.say(&describe(&job));
             let units = stores.checkpoints.list_checkpoints(JobId(id))?;
             let rows = units.iter().map(|unit| {

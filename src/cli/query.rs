@@ -1,19 +1,22 @@
 //! `query`: DuckDB SQL over the lake.
 
 use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::args::QueryArgs;
 use super::exit::{CliError, Exit};
-use super::output::{OutputError, RowWriter, Value};
-use super::session::CliSession;
-use crate::infrastructure::duckdb::QueryError;
+use super::output::{OutputError, OutputFormat, RowWriter, Value};
+use super::session::{CliSession, terminal_width};
+use crate::infrastructure::duckdb::{InterruptHandle, QueryError, RowSink};
 
 /// Runs one statement and prints its rows as they come.
 pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliError> {
@@ -34,78 +37,113 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
         ));
     }
     let (query_session, _files_stay) = session.app.query_session(stores.as_ref(), &sql)?;
-    let interrupt = query_session.interrupt_handle();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Bug, format!("cannot start the runtime: {error}")))?;
-    std::thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            interrupt.interrupt();
-        }
-    });
+    let timeout_s = session.app.config().query.timeout_s;
+    let has_timed_out = interrupt_when_asked(query_session.interrupt_handle(), timeout_s)?;
     let mut stdout = io::stdout().lock();
-    // The writer is made when the columns are known; both closures need it.
-    let writer: std::cell::RefCell<Option<RowWriter<'_>>> = std::cell::RefCell::new(None);
-    let stdout_cell = std::cell::RefCell::new(Some(&mut stdout));
-    let outcome = query_session.select(
-        &sql,
-        |schema| {
-            let names: Vec<&str> = schema
-                .fields()
-                .iter()
-                .map(|field| field.name().as_str())
-                .collect();
-            let Some(out) = stdout_cell.borrow_mut().take() else {
-                return Ok(());
-            };
-            *writer.borrow_mut() = Some(
-                RowWriter::begin("query", &names, session.format(), out)
-                    .map_err(OutputError::into_io)?,
-            );
-            Ok(())
-        },
-        |batch| {
-            let mut writer = writer.borrow_mut();
-            let Some(writer) = writer.as_mut() else {
-                return Ok(());
-            };
-            write_batch(writer, batch)
-        },
-    );
-    let finished = outcome.and_then(|()| match writer.into_inner() {
-        Some(writer) => writer
-            .finish()
-            .map_err(|error| QueryError::Sink(error.into_io())),
-        None => Ok(()),
-    });
-    match finished {
+    let mut printer = Printer {
+        format: session.format(),
+        out: Some(&mut stdout),
+        writer: None,
+    };
+    let printed = query_session
+        .select(&sql, &mut printer)
+        .and_then(|()| printer.finish().map_err(QueryError::Sink));
+    match printed {
         Ok(()) => Ok(Exit::Done),
         Err(QueryError::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(QueryError::Interrupted) if has_timed_out.load(Ordering::Relaxed) => {
+            let message = format!("the query took longer than {timeout_s} s");
+            Err(CliError::new(Exit::TryLater, message)
+                .with_hint("raise query.timeout_s in the configuration"))
+        }
         Err(QueryError::Interrupted) => Ok(Exit::Interrupted),
         Err(error) => Err(error.into()),
     }
 }
 
-fn write_batch(writer: &mut RowWriter<'_>, batch: &RecordBatch) -> io::Result<()> {
-    let options = FormatOptions::default()
-        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
-        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.fZ"));
-    let formatters = batch
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(io::Error::other)?;
-    let mut values = Vec::with_capacity(batch.num_columns());
-    for row in 0..batch.num_rows() {
-        values.clear();
-        for (column, formatter) in batch.columns().iter().zip(&formatters) {
-            values.push(value_of(column.as_ref(), row, formatter));
-        }
-        writer.row(&values).map_err(OutputError::into_io)?;
+/// Cancels the query on Ctrl-C and when its time is up; the flag tells which.
+fn interrupt_when_asked(
+    query: Arc<InterruptHandle>,
+    timeout_s: u32,
+) -> Result<Arc<AtomicBool>, CliError> {
+    let has_timed_out = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&has_timed_out);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Bug, format!("cannot start the runtime: {error}")))?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let time_is_up = async {
+                match timeout_s {
+                    0 => std::future::pending().await,
+                    seconds => tokio::time::sleep(Duration::from_secs(seconds.into())).await,
+                }
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                () = time_is_up => flag.store(true, Ordering::Relaxed),
+            }
+            query.interrupt();
+        });
+    });
+    Ok(has_timed_out)
+}
+
+/// Prints the rows of a query as they come.
+struct Printer<'a> {
+    format: OutputFormat,
+    /// Goes to the writer when the columns are known.
+    out: Option<&'a mut dyn io::Write>,
+    writer: Option<RowWriter<'a>>,
+}
+
+impl Printer<'_> {
+    fn finish(self) -> io::Result<()> {
+        self.writer.map_or(Ok(()), |writer| {
+            writer.finish().map_err(OutputError::into_io)
+        })
     }
-    Ok(())
+}
+
+impl RowSink for Printer<'_> {
+    fn begin(&mut self, columns: &SchemaRef) -> io::Result<()> {
+        let names: Vec<&str> = columns
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        if let Some(out) = self.out.take() {
+            let writer = RowWriter::begin("query", &names, self.format, out)
+                .map_err(OutputError::into_io)?;
+            self.writer = Some(writer.fit_width(terminal_width()));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, rows: &RecordBatch) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let options = FormatOptions::default()
+            .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+            .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.fZ"));
+        let formatters = rows
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(io::Error::other)?;
+        let mut values = Vec::with_capacity(rows.num_columns());
+        for row in 0..rows.num_rows() {
+            values.clear();
+            for (column, formatter) in rows.columns().iter().zip(&formatters) {
+                values.push(value_of(column.as_ref(), row, formatter));
+            }
+            writer.row(&values).map_err(OutputError::into_io)?;
+        }
+        Ok(())
+    }
 }
 
 /// One cell: numbers and truth values as such, everything else as text.

@@ -97,7 +97,8 @@ impl CliSession {
     ) -> Result<Exit, CliError> {
         let mut stdout = std::io::stdout().lock();
         let written = || -> Result<(), OutputError> {
-            let mut writer = RowWriter::begin(name, columns, self.format(), &mut stdout)?;
+            let mut writer = RowWriter::begin(name, columns, self.format(), &mut stdout)?
+                .fit_width(terminal_width());
             for row in rows {
                 writer.row(&row)?;
             }
@@ -116,4 +117,9 @@ impl CliSession {
             _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes());
         }
     }
+}
+
+/// Columns of the terminal on stdout; `None` when it is none.
+pub(super) fn terminal_width() -> Option<u16> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0)
 }

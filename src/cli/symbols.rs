@@ -58,9 +58,12 @@ fn parse_symbols(text: &str) -> SymbolList {
         {
             Ok(symbol) if seen.insert(symbol.clone()) => list.symbols.push(symbol),
             Ok(_) => {}
-            Err(error) => list
-                .malformed
-                .push((word.escape_default().to_string(), error)),
+            Err(error) => {
+                // In the words of the user, not in ours.
+                let error = word.parse::<Symbol>().err().unwrap_or(error);
+                list.malformed
+                    .push((word.escape_default().to_string(), error));
+            }
         }
     }
     list

@@ -210,14 +210,21 @@ pub fn resolve_range(
     Ok(ResolvedRange { wanted, sessions })
 }
 
+/// Symbols that need the same stretch of sessions.
+#[derive(Debug)]
+struct Group {
+    sessions: Vec<Session>,
+    /// Each with the rows expected of a session.
+    symbols: Vec<(Symbol, u64)>,
+}
+
 /// Collects symbols and packs them into units.
 #[derive(Debug)]
 pub struct Planner {
     profile: ProviderProfile,
     refresh: RefreshPolicy,
     symbols: Vec<SymbolPlan>,
-    /// Symbols that need the same stretch, each with the rows expected of a session.
-    groups: BTreeMap<InstantRange, (Vec<Session>, Vec<(Symbol, u64)>)>,
+    groups: BTreeMap<InstantRange, Group>,
 }
 
 impl Planner {
@@ -281,8 +288,11 @@ impl Planner {
         for (range, sessions) in runs {
             self.groups
                 .entry(range)
-                .or_insert_with(|| (sessions, Vec::new()))
-                .1
+                .or_insert_with(|| Group {
+                    sessions,
+                    symbols: Vec::new(),
+                })
+                .symbols
                 .push((symbol.clone(), rows_per_session));
         }
         self.symbols.push(SymbolPlan {
@@ -333,7 +343,11 @@ impl Planner {
     /// Packs what was added into units: full pages, bounded memory, no month of a symbol in two units of one stretch.
     pub fn finish(self) -> IngestPlan {
         let mut units = Vec::new();
-        for (range, (sessions, mut symbols)) in self.groups {
+        for (range, group) in self.groups {
+            let Group {
+                sessions,
+                mut symbols,
+            } = group;
             symbols.sort();
             let session_count = u64::try_from(sessions.len()).unwrap_or(u64::MAX);
             let sessions: Arc<[Session]> = sessions.into();

@@ -1,6 +1,16 @@
 //! The integration tests: one binary, because linking DuckDB takes long. They run the program itself against
 //! the built-in server, in temporary folders.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "tests say what they skip, read the environment, and fail loudly"
+)]
+
 mod support;
 
 mod bad_input;

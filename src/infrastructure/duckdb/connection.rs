@@ -33,6 +33,15 @@ pub enum QueryError {
     Sink(#[from] std::io::Error),
 }
 
+/// Takes the rows of a query.
+pub trait RowSink {
+    /// Takes the columns, once, before any row.
+    fn begin(&mut self, columns: &SchemaRef) -> std::io::Result<()>;
+
+    /// Takes some rows.
+    fn take(&mut self, rows: &RecordBatch) -> std::io::Result<()>;
+}
+
 /// A connection that can be prepared and then only read.
 pub struct QuerySession {
     connection: Connection,
@@ -89,25 +98,20 @@ impl QuerySession {
         self.connection.interrupt_handle()
     }
 
-    /// Runs one SELECT of the user's and hands its rows on as they come: first the columns, then batches.
+    /// Runs one SELECT of the user's and hands its rows to `sink` as they come.
     ///
     /// The text is passed as a value to DuckDB's `query` function, which takes a single reading statement and
     /// nothing else, so that nothing can be written or chained behind it.
     ///
     /// # Errors
     /// [`QueryError::Refused`] with DuckDB's words, [`QueryError::Interrupted`], or the sink's own failure.
-    pub fn select(
-        &self,
-        sql: &str,
-        mut on_columns: impl FnMut(&SchemaRef) -> std::io::Result<()>,
-        mut on_rows: impl FnMut(&RecordBatch) -> std::io::Result<()>,
-    ) -> Result<(), QueryError> {
+    pub fn select(&self, sql: &str, sink: &mut dyn RowSink) -> Result<(), QueryError> {
         let wrapped = format!("FROM query({})", sql_text(sql));
         let mut statement = self.connection.prepare(&wrapped).map_err(refused)?;
         let stream = statement.stream_arrow([]).map_err(refused)?;
-        on_columns(&stream.get_schema())?;
+        sink.begin(&stream.get_schema())?;
         for batch in stream {
-            on_rows(&batch.map_err(refused)?)?;
+            sink.take(&batch.map_err(refused)?)?;
         }
         Ok(())
     }

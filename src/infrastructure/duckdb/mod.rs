@@ -4,4 +4,5 @@
 mod connection;
 pub mod views;
 
-pub use connection::{QueryError, QueryLimits, QuerySession};
+pub use ::duckdb::InterruptHandle;
+pub use connection::{QueryError, QueryLimits, QuerySession, RowSink};

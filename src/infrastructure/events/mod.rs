@@ -10,13 +10,13 @@ pub use progress::{ProgressAwareStderr, ProgressSubscriber, progress_aware_stder
 
 /// Foreign text for one line of a terminal: control characters are shown instead of obeyed.
 fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|char| {
-            let (escaped, plain) = match char.is_control() {
-                true => (Some(char.escape_default()), None),
-                false => (None, Some(char)),
-            };
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }

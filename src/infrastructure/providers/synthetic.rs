@@ -87,7 +87,7 @@ impl SyntheticProvider {
                 start_us: from_us,
                 end_us,
             };
-            let mut columns = BarColumns::with_capacity(room.min(ROWS_PER_PAGE));
+            let mut columns = BarColumns::default();
             let rest_us = self.fill(symbol, range, room, &mut columns)?;
             room -= columns.len();
             if !columns.is_empty() {

@@ -12,21 +12,21 @@ use marketpipe::infrastructure::parquet::ParquetDataStorage;
 use marketpipe::infrastructure::providers::synthetic::synthetic_session;
 
 /// A temporary data folder and a server.
-pub struct Lab {
-    pub folder: tempfile::TempDir,
-    pub server: FakeAlpaca,
+pub(crate) struct Lab {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) server: FakeAlpaca,
 }
 
 /// What the program did.
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Lab {
     /// A laboratory whose server has the bars of `tape`.
-    pub fn with_tape(tape: Tape) -> Self {
+    pub(crate) fn with_tape(tape: Tape) -> Self {
         let server = FakeAlpaca::start(tape, FakeConfig::default()).unwrap();
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -35,7 +35,7 @@ impl Lab {
     }
 
     /// A laboratory with made-up bars of `symbols` in both feeds, both dates inside.
-    pub fn with_made_up(symbols: &[&str], first: &str, last: &str) -> Self {
+    pub(crate) fn with_made_up(symbols: &[&str], first: &str, last: &str) -> Self {
         let mut tape = Tape::new();
         for symbol in symbols {
             let bars = made_up(symbol, first, last);
@@ -46,12 +46,12 @@ impl Lab {
     }
 
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// The program with the laboratory's environment, not yet run.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.folder.path());
         command
             .env("MARKETPIPE_DATA_DIR", self.data())
@@ -63,19 +63,19 @@ impl Lab {
     }
 
     /// Runs the program.
-    pub fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         run(&mut self.command(arguments))
     }
 
     /// Runs the program, which must succeed.
-    pub fn done(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn done(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}\n{}\n{}", ran.stdout, ran.stderr);
         ran
     }
 
     /// Ingests whole sessions, which must succeed.
-    pub fn ingest(&self, symbols: &str, first: &str, last: &str) -> Ran {
+    pub(crate) fn ingest(&self, symbols: &str, first: &str, last: &str) -> Ran {
         self.done(&[
             "ingest",
             "--symbols",
@@ -88,7 +88,7 @@ impl Lab {
     }
 
     /// Every file of the lake with its bytes.
-    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let lake = self.data().join("lake");
         files_below(&lake)
             .into_iter()
@@ -102,14 +102,14 @@ impl Lab {
     }
 
     /// All rows of the lake by partition.
-    pub fn partitions(&self) -> Vec<(PartitionKey, BarBatch)> {
+    pub(crate) fn partitions(&self) -> Vec<(PartitionKey, BarBatch)> {
         ParquetDataStorage::new(self.data().join("lake"))
             .load(&Default::default())
             .unwrap()
     }
 
     /// The rows of one symbol, by dataset, as the server would keep them.
-    pub fn rows(&self, dataset: &str, symbol: &str) -> Vec<TapeBar> {
+    pub(crate) fn rows(&self, dataset: &str, symbol: &str) -> Vec<TapeBar> {
         let of_symbol = |key: &PartitionKey| {
             key.dataset.to_string() == dataset && key.symbol.as_str() == symbol
         };
@@ -122,7 +122,7 @@ impl Lab {
 }
 
 /// Bars as the server keeps them.
-pub fn tape_bars(columns: &marketpipe::domain::BarColumns) -> Vec<TapeBar> {
+pub(crate) fn tape_bars(columns: &marketpipe::domain::BarColumns) -> Vec<TapeBar> {
     (0..columns.len())
         .map(|row| {
             let bar = columns.bar(row);
@@ -141,7 +141,7 @@ pub fn tape_bars(columns: &marketpipe::domain::BarColumns) -> Vec<TapeBar> {
 }
 
 /// Made-up bars of a symbol, both dates inside.
-pub fn made_up(symbol: &str, first: &str, last: &str) -> Vec<TapeBar> {
+pub(crate) fn made_up(symbol: &str, first: &str, last: &str) -> Vec<TapeBar> {
     let symbol: Symbol = symbol.parse().unwrap();
     let date = |text: &str| text.parse::<SessionDate>().unwrap();
     let sessions = Calendar::of(&symbol)
@@ -154,7 +154,7 @@ pub fn made_up(symbol: &str, first: &str, last: &str) -> Vec<TapeBar> {
 }
 
 /// The program in `folder` with an environment of its own.
-pub fn program(folder: &Path) -> Command {
+pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_marketpipe"));
     command.env_clear().current_dir(folder).env("HOME", folder);
     // Coverage runs tell the program where to leave its profile.
@@ -170,7 +170,7 @@ pub fn program(folder: &Path) -> Command {
 }
 
 /// Runs a command and reads what it printed.
-pub fn run(command: &mut Command) -> Ran {
+pub(crate) fn run(command: &mut Command) -> Ran {
     let Output {
         status,
         stdout,
@@ -190,7 +190,7 @@ pub fn run(command: &mut Command) -> Ran {
 }
 
 /// The regular files below a folder, in order.
-pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else {
         return files;

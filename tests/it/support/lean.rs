@@ -10,7 +10,7 @@ use chrono_tz::America::New_York;
 use marketpipe::infrastructure::fake_alpaca::TapeBar;
 
 /// The symbols of the real data with their sessions' bars, ascending.
-pub fn minutes(folder: &Path) -> BTreeMap<String, Vec<TapeBar>> {
+pub(crate) fn minutes(folder: &Path) -> BTreeMap<String, Vec<TapeBar>> {
     let mut series = BTreeMap::new();
     for symbol_folder in entries(&folder.join("minute")) {
         let symbol = symbol_folder
@@ -78,7 +78,7 @@ fn minutes_of_day(path: &Path) -> Vec<TapeBar> {
 }
 
 /// The only entry of a zip file as text.
-pub fn read_zip(path: &Path) -> String {
+pub(crate) fn read_zip(path: &Path) -> String {
     let mut archive = zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
     let mut text = String::new();
     archive
