@@ -19,7 +19,7 @@ use crate::domain::ports::{
 };
 use crate::domain::{Calendar, CalendarError, Checkpoint, Symbol, Timeframe};
 
-use super::fetch::{FetchFailure, FetchedUnit, fetch_unit};
+use super::fetch::{FetchFailure, FetchedUnit, Traffic, fetch_unit};
 use super::judge::{JudgeContext, judge_unit};
 use super::plan::{
     FetchUnit, IngestPlan, IngestRequest, Planner, RequestedRange, SymbolLedger, resolve_range,
@@ -265,10 +265,11 @@ impl IngestionCoordinatorService {
         match fetched {
             Ok(fetched) => Fetched::Unit(Box::new(fetched)),
             Err(FetchFailure::Stopped) => Fetched::Stopped,
-            Err(FetchFailure::Provider(error)) => Fetched::Failed {
+            Err(FetchFailure::Provider(error, traffic)) => Fetched::Failed {
                 symbols,
                 part,
                 error,
+                traffic,
             },
         }
     }
@@ -401,6 +402,7 @@ enum Fetched {
         symbols: Vec<Symbol>,
         part: String,
         error: ProviderError,
+        traffic: Traffic,
     },
     Stopped,
 }
@@ -422,7 +424,11 @@ impl Committer {
                     symbols,
                     part,
                     error,
-                } => self.note_provider_failure(symbols, &part, &error),
+                    traffic,
+                } => {
+                    self.note_traffic(traffic);
+                    self.note_provider_failure(symbols, &part, &error);
+                }
                 Fetched::Unit(unit) => {
                     if let Err(error) = self.commit_unit(&unit) {
                         self.outcome.fatal = Some(Fatal::Store(error));
@@ -452,6 +458,14 @@ impl Committer {
         }
     }
 
+    fn note_traffic(&mut self, traffic: Traffic) {
+        let counts = &mut self.outcome.counts;
+        counts.requests += traffic.requests;
+        counts.retries += traffic.retries;
+        counts.wire_bytes += traffic.wire_bytes;
+        counts.rows_received += traffic.rows;
+    }
+
     fn note_failure(&mut self, symbol: Symbol, part: String, cause: FailureCause, reason: String) {
         self.ports.events.publish(&Event::SymbolFailed {
             symbol: symbol.clone(),
@@ -466,11 +480,7 @@ impl Committer {
     }
 
     fn commit_unit(&mut self, fetched: &FetchedUnit) -> Result<(), StoreError> {
-        let counts = &mut self.outcome.counts;
-        counts.requests += fetched.traffic.requests;
-        counts.retries += fetched.traffic.retries;
-        counts.wire_bytes += fetched.traffic.wire_bytes;
-        counts.rows_received += fetched.traffic.rows;
+        self.note_traffic(fetched.traffic);
         for (symbol, reason) in &fetched.refused {
             self.note_failure(
                 symbol.clone(),

@@ -47,8 +47,8 @@ pub(super) struct Traffic {
 /// Why a unit was not fetched.
 #[derive(Debug)]
 pub(super) enum FetchFailure {
-    /// The provider failed for good.
-    Provider(ProviderError),
+    /// The provider failed for good, after so much traffic.
+    Provider(ProviderError, Traffic),
     /// The run was asked to stop.
     Stopped,
 }
@@ -99,7 +99,7 @@ pub(super) async fn fetch_unit(
                     unit.symbols.retain(|other| *other != symbol);
                     refused.push((symbol, error.context));
                 }
-                None => return Err(FetchFailure::Provider(error)),
+                None => return Err(FetchFailure::Provider(error, traffic)),
             },
         }
     }
