@@ -214,23 +214,17 @@ fn show_plan(
     profile: &ProviderProfile,
 ) -> Result<Exit, CliError> {
     let requests = plan.expected_requests(profile.rows_per_page);
-    let minutes = profile
-        .requests_per_minute
-        .map_or(0, |limit| requests.div_ceil(u64::from(limit.max(1))));
+    let pace = match profile.requests_per_minute {
+        None => "without a rate limit".to_owned(),
+        Some(limit) => match requests.div_ceil(u64::from(limit.max(1))) {
+            0 | 1 => format!("a minute at most at {limit} requests a minute"),
+            minutes => format!("{minutes} minutes at {limit} requests a minute"),
+        },
+    };
     session.say(&format!(
-        "plan: {} requests in {} units, about {} rows, {} at {}",
-        requests,
+        "plan: {requests} requests in {} units, about {} rows, {pace}",
         plan.units.len(),
         super::output::with_thousands(plan.expected_rows()),
-        if minutes <= 1 {
-            "a minute at most".to_owned()
-        } else {
-            format!("{minutes} minutes")
-        },
-        profile.requests_per_minute.map_or_else(
-            || "no rate limit".to_owned(),
-            |limit| format!("{limit} requests a minute")
-        ),
     ));
     let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let rows = plan.symbols.iter().map(|symbol| {

@@ -161,6 +161,25 @@ fn the_demo_runs_twice_without_an_account() {
             "{}",
             ran.stdout
         );
+        let commands: Vec<&str> = ran
+            .stdout
+            .lines()
+            .filter_map(|line| line.strip_prefix("  marketpipe --data-dir "))
+            .collect();
+        assert_eq!(commands.len(), 3, "{}", ran.stdout);
+        for command in commands {
+            let script = format!("{} --data-dir {command}", env!("CARGO_BIN_EXE_marketpipe"));
+            let output = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{script}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
     }
     assert!(
         folder

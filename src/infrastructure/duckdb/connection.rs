@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use duckdb::{Config, Connection, InterruptHandle};
+use duckdb::types::Value;
+use duckdb::{Config, Connection, InterruptHandle, appender_params_from_iter};
 use thiserror::Error;
 
 /// How much a query may use.
@@ -76,6 +77,25 @@ impl QuerySession {
     /// [`QueryError::Setup`].
     pub fn prepare(&self, sql: &str) -> Result<(), QueryError> {
         self.connection.execute_batch(sql).map_err(setup)
+    }
+
+    /// Appends rows to a table of our own making.
+    ///
+    /// # Errors
+    /// [`QueryError::Setup`].
+    pub fn fill<const COLUMNS: usize>(
+        &self,
+        table: &str,
+        rows: Vec<[Value; COLUMNS]>,
+    ) -> Result<(), QueryError> {
+        let fill = || -> Result<(), duckdb::Error> {
+            let mut appender = self.connection.appender(table)?;
+            for row in rows {
+                appender.append_row(appender_params_from_iter(row))?;
+            }
+            appender.flush()
+        };
+        fill().map_err(setup)
     }
 
     /// Closes every way out: from now on only `files` can be read, nothing can be written, loaded or reconfigured.

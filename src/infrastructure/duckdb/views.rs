@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::connection::{QueryError, QueryLimits, QuerySession, sql_text};
-use crate::domain::{Calendar, Timeframe};
+use crate::domain::{Calendar, Session, Timeframe};
+use ::duckdb::types::{TimeUnit, Value};
 
 /// A catalogued file: its frame and its path.
 pub type CataloguedFile = (Timeframe, PathBuf);
@@ -28,7 +29,7 @@ pub fn open_session(
     session.prepare(&bars_view(Timeframe::M1, files))?;
     session.prepare("CREATE TABLE calendar (session_date DATE, pre_open TIMESTAMP, open TIMESTAMP, close TIMESTAMP, post_close TIMESTAMP, half_day BOOLEAN)")?;
     if sql.to_ascii_lowercase().contains("calendar") {
-        session.prepare(&calendar_rows()?)?;
+        session.fill("calendar", calendar_rows()?)?;
     }
     session.lock_down(&paths)?;
     Ok(session)
@@ -70,27 +71,22 @@ fn without_wildcards(path: &str) -> String {
         })
 }
 
-fn calendar_rows() -> Result<String, QueryError> {
+fn calendar_rows() -> Result<Vec<[Value; 6]>, QueryError> {
     let calendar = Calendar::nyse();
     let (first, last) = calendar.coverage();
     let sessions = calendar
         .sessions(first, last)
         .map_err(|error| QueryError::Setup(error.to_string()))?;
-    let mut sql = String::with_capacity(sessions.len() * 130);
-    sql.push_str("INSERT INTO calendar SELECT DATE '1970-01-01' + d, make_timestamp(p), make_timestamp(o), make_timestamp(c), make_timestamp(e), h FROM (VALUES ");
-    for (row, session) in sessions.iter().enumerate() {
-        let comma = if row == 0 { "" } else { "," };
-        _ = write!(
-            sql,
-            "{comma}({},{},{},{},{},{})",
-            session.date().days_since_epoch(),
-            session.pre_open_us(),
-            session.open_us(),
-            session.close_us(),
-            session.post_close_us(),
-            session.is_half_day()
-        );
-    }
-    sql.push_str(") t(d, p, o, c, e, h)");
-    Ok(sql)
+    let instant = |instant_us| Value::Timestamp(TimeUnit::Microsecond, instant_us);
+    let row = |session: &Session| {
+        [
+            Value::Date32(session.date().days_since_epoch()),
+            instant(session.pre_open_us()),
+            instant(session.open_us()),
+            instant(session.close_us()),
+            instant(session.post_close_us()),
+            Value::Boolean(session.is_half_day()),
+        ]
+    };
+    Ok(sessions.iter().map(row).collect())
 }
