@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::domain::Timeframe;
 use crate::domain::ports::{
     BarSelection, BarStore, Clock, EventPublisher, MarketDataProvider, PartitionFile,
-    ProviderError, StoreError,
+    ProviderError, StoreError, StoreErrorKind,
 };
 use crate::infrastructure::clock::SystemClock;
 use crate::infrastructure::duckdb::{QueryError, QueryLimits, QuerySession, views};
@@ -120,11 +120,21 @@ impl App {
     ) -> Result<Stores, AppError> {
         let directory = self.directory();
         directory.create()?;
-        let database = Database::open(&directory.database())?;
-        Ok(stores(directory, database, events, lock_wait)?)
+        let path = directory.database();
+        if !path.exists() && directory.has_files()? {
+            let context = format!(
+                "{} is missing although {} holds files; it is not made anew",
+                path.display(),
+                directory.lake().display()
+            );
+            return Err(StoreError::new(StoreErrorKind::Damaged, context).into());
+        }
+        let database = Database::open(&path)?;
+        let bars = LakeStore::open(directory, database.clone(), events, lock_wait)?;
+        Ok(stores(bars, database))
     }
 
-    /// Opens the stores of a data directory that exists; `None` when nothing was ever kept there.
+    /// Opens the stores of a data directory for reading; `None` when nothing was ever kept there.
     ///
     /// # Errors
     /// When the directory is not usable.
@@ -132,10 +142,20 @@ impl App {
         &self,
         events: Arc<dyn EventPublisher>,
     ) -> Result<Option<Stores>, AppError> {
-        if !self.directory().database().exists() {
+        let directory = self.directory();
+        let Some(database) = Database::open_existing_read_only(&directory.database())? else {
+            if directory.has_files()? {
+                let context = format!(
+                    "{} is missing although {} holds files",
+                    directory.database().display(),
+                    directory.lake().display()
+                );
+                return Err(StoreError::new(StoreErrorKind::Damaged, context).into());
+            }
             return Ok(None);
-        }
-        self.open_stores(events, Duration::from_secs(30)).map(Some)
+        };
+        let bars = LakeStore::open_for_reading(directory, database.clone(), events, Duration::ZERO);
+        Ok(Some(stores(bars, database)))
     }
 
     /// The provider of that name with the configured options.
@@ -270,21 +290,11 @@ impl App {
     }
 }
 
-fn stores(
-    directory: DataDirectory,
-    database: Database,
-    events: Arc<dyn EventPublisher>,
-    lock_wait: Duration,
-) -> Result<Stores, StoreError> {
-    Ok(Stores {
-        bars: Arc::new(LakeStore::open(
-            directory,
-            database.clone(),
-            events,
-            lock_wait,
-        )?),
+fn stores(bars: LakeStore, database: Database) -> Stores {
+    Stores {
+        bars: Arc::new(bars),
         ledger: Arc::new(SqliteSymbolBarsRepository::new(database.clone())),
         jobs: Arc::new(SqliteJobRepository::new(database.clone())),
         checkpoints: Arc::new(SqliteCheckpointRepository::new(database)),
-    })
+    }
 }

@@ -14,14 +14,15 @@ Examples:
   marketpipe query \"select symbol, count(*) from bars_1m group by symbol\"
 
 Exit codes:
-  0 done   2 usage   3 some symbols failed   4 findings   5 configuration or credentials
-  6 provider refused or unreachable   7 storage   8 try later   130 interrupted (committed work is kept)
+  0 done   1 a bug   2 usage   3 some symbols failed   5 configuration or credentials
+  6 provider refused or unreachable   7 storage   8 try later
+  130 interrupted, 143 terminated (committed work is kept)
 
 New here? `marketpipe demo` shows everything in seconds, without an account.";
 
 /// 1-minute stock bars: fetched, kept, and complete or saying precisely what is missing.
 #[derive(Debug, Parser)]
-#[command(name = "marketpipe", version, about, after_help = AFTER_HELP, arg_required_else_help = true, max_term_width = 110)]
+#[command(name = "marketpipe", version, about = "1-minute stock bars: fetched, kept, and complete or saying precisely what is missing", after_help = AFTER_HELP, arg_required_else_help = true, max_term_width = 110)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) global: GlobalArgs,
@@ -127,7 +128,7 @@ pub(super) struct IngestArgs {
         required_unless_present = "symbols_file"
     )]
     pub(super) symbols: Vec<String>,
-    /// File of symbols, separated by commas or lines, # for comments; - for stdin
+    /// File of symbols, separated by commas, blanks or lines, # for comments; - for stdin
     #[arg(long, value_name = "FILE")]
     pub(super) symbols_file: Option<PathBuf>,
     /// Who is asked: alpaca, iex (Alpaca's IEX feed) or synthetic (made up)

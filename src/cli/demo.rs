@@ -31,6 +31,9 @@ const LAST: &str = "2024-07-05";
 const GAP_SESSION: &str = "2024-07-02";
 const GAP_MINUTES: std::ops::Range<u16> = 900..930;
 
+/// Marks a folder as the demo's.
+const DEMO_CONFIG: &str = "# The demo's lake: bars are made up. Every key has its default.\n";
+
 const CHART_WIDTH: usize = 60;
 
 /// Runs the demo and says what to try next.
@@ -73,12 +76,18 @@ pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliErro
 /// The configuration of the demo alone: neither the user's file nor the user's credentials take part.
 fn demo_config(folder: &Path, server: &FakeAlpaca) -> Result<Config, CliError> {
     let file = folder.join("marketpipe.toml");
-    let written = std::fs::create_dir_all(folder).and_then(|()| {
-        std::fs::write(
-            &file,
-            "# The demo's lake: bars are made up. Every key has its default.\n",
-        )
-    });
+    let is_fresh = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
+    let is_the_demos = std::fs::read_to_string(&file).is_ok_and(|text| text == DEMO_CONFIG);
+    if !is_fresh && !is_the_demos {
+        let message = format!(
+            "{} holds something else than a demo; its made-up bars stay away from it",
+            folder.display()
+        );
+        return Err(
+            CliError::new(Exit::Usage, message).with_hint("name a new or empty folder with --keep")
+        );
+    }
+    let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&file, DEMO_CONFIG));
     written.map_err(|error| {
         CliError::new(
             Exit::Storage,

@@ -213,9 +213,9 @@ impl From<StoreError> for CliError {
             Kind::NoSpace => {
                 Some("free some space and run the same command again; what was committed is kept")
             }
-            Kind::Damaged => Some(
-                "it is left as it is; restore it from a copy, or move it away and ingest again with --refresh",
-            ),
+            Kind::Damaged => {
+                Some("it is left as it is and nothing is written over it; restore it from a copy")
+            }
             Kind::Locked => Some(
                 "another process is at work there; run it again later, or wait longer with --wait SECONDS",
             ),
@@ -289,12 +289,38 @@ impl From<OutputError> for CliError {
 impl From<QueryError> for CliError {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::Refused(words) => Self::new(Exit::Usage, words),
+            QueryError::Refused(words) => {
+                let hint = hint_for_sql(&words);
+                let refusal = Self::new(Exit::Usage, words);
+                match hint {
+                    Some(hint) => refusal.with_hint(hint),
+                    None => refusal,
+                }
+            }
             QueryError::Interrupted => Self::new(Exit::Interrupted, error.to_string()),
-            QueryError::Setup(_) => Self::new(Exit::Storage, error.to_string()),
+            QueryError::Setup(_) => Self::new(Exit::Storage, error.to_string())
+                .with_hint("`marketpipe status` shows what is held; a file that is gone or damaged must be restored first"),
             QueryError::Sink(error) => OutputError::Write(error).into(),
         }
     }
+}
+
+/// What to do about a statement that DuckDB refused.
+fn hint_for_sql(words: &str) -> Option<&'static str> {
+    let lower = words.to_ascii_lowercase();
+    if lower.contains("out of memory") {
+        return Some("raise query.memory_limit_mb in the configuration");
+    }
+    if ["icu", "time zone", "autoload", "timestamp with time zone"]
+        .iter()
+        .any(|sign| lower.contains(sign))
+    {
+        return Some(
+            "times are TIMESTAMP in UTC and there are no time zones here; write `now()::timestamp`",
+        );
+    }
+    (lower.contains("table with name") || lower.contains("does not exist"))
+        .then_some("the views are bars_1m and calendar; `describe bars_1m` lists columns")
 }
 
 impl From<AppError> for CliError {

@@ -13,7 +13,7 @@ use super::symbols::{SymbolList, read_symbols};
 use crate::app::ProviderChoice;
 use crate::domain::job::JobState;
 use crate::domain::merge::ShrinkPolicy;
-use crate::domain::ports::{EventPublisher, ProviderProfile};
+use crate::domain::ports::{EventPublisher, ProviderErrorKind, ProviderProfile};
 use crate::ingestion::coordinator::{IngestError, IngestOptions};
 use crate::ingestion::report::FailureCause;
 use crate::ingestion::{IngestPlan, IngestReport, IngestRequest, RefreshPolicy, StopSignal};
@@ -25,7 +25,11 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
         Executed::Planned(exit) => return Ok(exit),
         Executed::Ran(report, exit) => (report, exit),
     };
-    session.say(&summary::render(&report));
+    if session.global.quiet && exit != Exit::Done {
+        session.insist(&summary::render_problems(&report));
+    } else {
+        session.say(&summary::render(&report));
+    }
     if session.global.format.is_some() {
         let (columns, row) = summary::row(&report);
         session.write_rows("ingest", &columns, [row])?;
@@ -49,7 +53,8 @@ pub(super) enum Executed {
 fn read_list(args: &IngestArgs) -> Result<SymbolList, CliError> {
     let list = read_symbols(&args.symbols, args.symbols_file.as_deref())?;
     for (_, error) in &list.malformed {
-        tracing::warn!("{error}; it is left out");
+        // An error, so that it is told even when asked to be quiet: the run will end with its code.
+        tracing::error!("{error}; it is left out");
     }
     if list.symbols.is_empty() {
         let message = list.malformed.first().map_or_else(
@@ -148,16 +153,26 @@ async fn watch_for_stop(
         }
     };
     tokio::select! {
-        () = interrupted() => tracing::warn!("stopping: what is committed is kept; press Ctrl-C again to end at once"),
-        () = terminated() => reason.store(STOPPED_BY_TERMINATION, std::sync::atomic::Ordering::Relaxed),
+        () = interrupted() => {
+            stop.stop();
+            tracing::warn!("stopping: what is committed is kept; press Ctrl-C again to end at once");
+        }
+        () = terminated() => {
+            reason.store(STOPPED_BY_TERMINATION, std::sync::atomic::Ordering::Relaxed);
+            stop.stop();
+        }
         () = time_is_up => {
-            tracing::warn!("stopping: --max-runtime is over; what is committed is kept");
             reason.store(STOPPED_BY_TIME, std::sync::atomic::Ordering::Relaxed);
+            stop.stop();
+            tracing::warn!("stopping: --max-runtime is over; what is committed is kept");
         }
     }
-    stop.stop();
-    interrupted().await;
-    std::process::exit(Exit::Interrupted.code().into());
+    // Asked again: at once. What is half done is finished or forgotten by the next run.
+    let exit = tokio::select! {
+        () = interrupted() => Exit::Interrupted,
+        () = terminated() => Exit::Terminated,
+    };
+    std::process::exit(exit.code().into());
 }
 
 async fn interrupted() {
@@ -282,6 +297,10 @@ fn exit_of(report: &IngestReport, stopped_by: u8) -> Result<Exit, CliError> {
             }
             None => Ok(Exit::Partial),
         },
+        // The failure that says when to come back goes before the one that says that something is missing.
+        _ if provider_failure.is_some_and(|(kind, _)| kind == ProviderErrorKind::RateLimited) => {
+            Ok(Exit::TryLater)
+        }
         _ if report.is_partial() => Ok(Exit::Partial),
         _ => Ok(Exit::Done),
     }

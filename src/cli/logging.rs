@@ -13,5 +13,7 @@ pub(super) fn start(filter: &str, use_color: bool) {
         .with_writer(progress_aware_stderr)
         .with_ansi(use_color)
         .with_target(false)
+        // A log that cannot be written must not end the work.
+        .log_internal_errors(false)
         .try_init();
 }

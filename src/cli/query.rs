@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray as _, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -126,10 +126,11 @@ impl RowSink for Printer<'_> {
             return Ok(());
         };
         let options = FormatOptions::default()
+            .with_display_error(false)
             .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
             .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.fZ"));
-        let formatters = rows
-            .columns()
+        let columns: Vec<ArrayRef> = rows.columns().iter().map(with_numeric_zone).collect();
+        let formatters = columns
             .iter()
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
             .collect::<Result<Vec<_>, _>>()
@@ -137,8 +138,8 @@ impl RowSink for Printer<'_> {
         let mut values = Vec::with_capacity(rows.num_columns());
         for row in 0..rows.num_rows() {
             values.clear();
-            for (column, formatter) in rows.columns().iter().zip(&formatters) {
-                values.push(value_of(column.as_ref(), row, formatter));
+            for (column, formatter) in columns.iter().zip(&formatters) {
+                values.push(value_of(column.as_ref(), row, formatter)?);
             }
             writer.row(&values).map_err(OutputError::into_io)?;
         }
@@ -147,11 +148,11 @@ impl RowSink for Printer<'_> {
 }
 
 /// One cell: numbers and truth values as such, everything else as text.
-fn value_of(column: &dyn Array, row: usize, formatter: &ArrayFormatter<'_>) -> Value {
+fn value_of(column: &dyn Array, row: usize, formatter: &ArrayFormatter<'_>) -> io::Result<Value> {
     if column.is_null(row) {
-        return Value::Null;
+        return Ok(Value::Null);
     }
-    match column.data_type() {
+    Ok(match column.data_type() {
         DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
         DataType::Int8 => Value::Int(column.as_primitive::<Int8Type>().value(row).into()),
         DataType::Int16 => Value::Int(column.as_primitive::<Int16Type>().value(row).into()),
@@ -170,6 +171,21 @@ fn value_of(column: &dyn Array, row: usize, formatter: &ArrayFormatter<'_>) -> V
                 .value(row);
             i64::try_from(value).map_or_else(|_| Value::Text(value.to_string()), Value::Int)
         }
-        _ => Value::Text(formatter.value(row).to_string()),
+        _ => Value::Text(
+            formatter
+                .value(row)
+                .try_to_string()
+                .map_err(io::Error::other)?,
+        ),
+    })
+}
+
+/// Timestamps with a time zone as UTC by its offset: its name means nothing to the formatter.
+fn with_numeric_zone(column: &ArrayRef) -> ArrayRef {
+    match column.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(instants) if instants.timezone().is_some() => {
+            Arc::new(instants.clone().with_timezone("+00:00"))
+        }
+        _ => Arc::clone(column),
     }
 }

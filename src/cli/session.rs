@@ -81,11 +81,14 @@ impl CliSession {
 
     /// The stores of the data directory, or the message that there is nothing yet.
     pub(super) fn stores(&self) -> Result<Stores, CliError> {
-        self.existing_stores()?.ok_or_else(|| {
-            let root = self.app.directory();
-            CliError::new(Exit::Storage, format!("nothing is kept in {} yet", root.root().display()))
-                .with_hint("run `marketpipe ingest --symbols AAPL --provider synthetic` or `marketpipe demo`, or name another --data-dir")
-        })
+        self.existing_stores()?.ok_or_else(|| self.nothing_kept())
+    }
+
+    /// The message that there is nothing yet.
+    pub(super) fn nothing_kept(&self) -> CliError {
+        let directory = self.app.directory();
+        CliError::new(Exit::Storage, format!("nothing is kept in {} yet", directory.root().display()))
+            .with_hint("run `marketpipe ingest --symbols AAPL --provider synthetic` or `marketpipe demo`, or name another --data-dir")
     }
 
     /// Writes rows to stdout.
@@ -111,10 +114,15 @@ impl CliSession {
         }
     }
 
+    /// Says something to the user on stderr, even when asked to be quiet: what failed.
+    pub(super) fn insist(&self, text: &str) {
+        _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes());
+    }
+
     /// Says something to the user on stderr, unless asked to be quiet.
     pub(super) fn say(&self, text: &str) {
         if !self.global.quiet {
-            _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes());
+            self.insist(text);
         }
     }
 }

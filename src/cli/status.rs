@@ -30,6 +30,9 @@ pub(super) fn run(session: &CliSession, args: &StatusArgs) -> Result<Exit, CliEr
     }
     let stores = session.stores()?;
     let held = stores.ledger.list_status(&list.symbols)?;
+    if held.is_empty() && list.symbols.is_empty() {
+        return Err(session.nothing_kept());
+    }
     let missing: Vec<&str> = list
         .symbols
         .iter()

@@ -63,6 +63,19 @@ pub(super) fn render(report: &IngestReport) -> String {
         with_thousands(report.sessions_to_fetch),
         with_thousands(report.sessions_settled)
     ));
+    lines.extend(problems(report));
+    lines.join("\n")
+}
+
+/// Only what failed, for those who asked to be told no more.
+pub(super) fn render_problems(report: &IngestReport) -> String {
+    let mut lines = vec![format!("{} {}", report.dataset, report.state)];
+    lines.extend(problems(report));
+    lines.join("\n")
+}
+
+fn problems(report: &IngestReport) -> Vec<String> {
+    let mut lines = Vec::new();
     for failure in report.failures.iter().take(LISTED_FAILURES) {
         lines.push(format!(
             "  failed    {} {}: {}",
@@ -92,7 +105,7 @@ pub(super) fn render(report: &IngestReport) -> String {
             names.join(", ")
         ));
     }
-    lines.join("\n")
+    lines
 }
 
 #[expect(

@@ -14,9 +14,12 @@ pub(super) struct SymbolList {
     pub(super) malformed: Vec<(String, SymbolError)>,
 }
 
-/// Reads `--symbols A,B` and `--symbols-file FILE`, where `-` is standard input.
+/// Reads `--symbols A,B` and `--symbols-file FILE`; for both `-` is standard input.
 pub(super) fn read_symbols(list: &[String], file: Option<&Path>) -> Result<SymbolList, CliError> {
-    let mut text = list.join(",");
+    let mut text = match list {
+        [only] if only == "-" => read_file(Path::new("-"))?,
+        _ => list.join(","),
+    };
     if let Some(path) = file {
         text.push('\n');
         text.push_str(&read_file(path)?);

@@ -236,6 +236,21 @@ impl SessionRecord {
         }
     }
 
+    /// The same record of a session that must be asked for again: what is known of the questions is forgotten.
+    #[must_use]
+    pub fn unasked(self) -> Self {
+        let nothing = InstantRange {
+            start_us: 0,
+            end_us: 0,
+        };
+        Self {
+            asked: nothing,
+            asked_at_us: 0,
+            is_settled: false,
+            ..self
+        }
+    }
+
     /// Number of stored bars of the session.
     pub fn rows(&self) -> u32 {
         self.present.len() + self.off_frame_rows
@@ -256,9 +271,10 @@ pub struct Asked {
 impl Asked {
     /// Adds a new question to what was asked before.
     ///
-    /// The range is kept as one: `range` must touch or overlap what was asked before, which the planner sees
-    /// to; its age is that of its oldest part. Once the whole session was asked for after the next one began,
-    /// it is settled and stays so.
+    /// The range is kept as one, and its age is that of its oldest part. A question that does not touch what was
+    /// asked before adds nothing to the record (the planner bridges such gaps; two processes that plan at the
+    /// same time cannot): what lies between is asked for later. Once the whole session was asked for after the
+    /// next one began, it is settled and stays so.
     pub fn again(
         before: Option<&SessionRecord>,
         session: &Session,
@@ -275,6 +291,11 @@ impl Asked {
             .filter(|record| !record.asked.is_empty() && !range.covers(&record.asked))
         {
             None => (range, at_us),
+            Some(record)
+                if range.start_us > record.asked.end_us || range.end_us < record.asked.start_us =>
+            {
+                (record.asked, record.asked_at_us)
+            }
             Some(record) => (
                 InstantRange {
                     start_us: record.asked.start_us.min(range.start_us),
@@ -408,6 +429,31 @@ mod tests {
         let mut bars = SymbolBarsAggregate::open(symbol.clone(), session, asked);
         let verdict = bars.accept(&symbol, bar_at(session.open_us() + 10 * MINUTE_US, 1.0));
         assert_eq!(verdict, Ok(Verdict::Quarantined(HardRule::OutsideWindow)));
+    }
+
+    #[test]
+    fn questions_that_do_not_touch_never_claim_what_lies_between() {
+        let session = session();
+        let window = whole(&session);
+        let after = session.window_end_us() + 1440 * MINUTE_US;
+        let morning = InstantRange {
+            end_us: session.open_us(),
+            ..window
+        };
+        let evening = InstantRange {
+            start_us: session.close_us(),
+            ..window
+        };
+        let first = Asked::again(None, &session, morning, after, after);
+        let record = SessionRecord::of_stored_rows(&session, &BarBatch::empty(), first, &[]);
+        let second = Asked::again(Some(&record), &session, evening, after, after);
+        assert_eq!((second.range, second.is_settled), (morning, false));
+        let rest = InstantRange {
+            start_us: morning.end_us,
+            ..window
+        };
+        assert!(Asked::again(Some(&record), &session, rest, after, after).is_settled);
+        assert!(record.unasked().asked.is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The coordinator: executes a plan. Fetches units in parallel, commits them one batch at a time, and turns
 //! every failure into data. Knows only ports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::domain::ports::{
     MarketDataProvider, PartitionOutcome, ProviderError, ProviderErrorKind, StoreError,
     StoreErrorKind, SymbolBarsRepository,
 };
-use crate::domain::{Calendar, CalendarError, Checkpoint, Symbol, Timeframe};
+use crate::domain::{Calendar, CalendarError, Checkpoint, SessionDate, Symbol, Timeframe};
 
 use super::fetch::{FetchFailure, FetchedUnit, Traffic, fetch_unit};
 use super::judge::{JudgeContext, judge_unit};
@@ -29,6 +29,9 @@ use super::stop::StopSignal;
 
 /// Partitions that one commit holds at most: two database syncs are shared by many files.
 const PARTITIONS_PER_COMMIT: usize = 64;
+
+/// How many days before the last settled session an incremental run looks for sessions that are not final.
+const HEALED_DAYS: i32 = 30;
 
 /// Fetched units that may wait for the committer: back-pressure keeps memory bounded.
 const UNITS_IN_WAITING: usize = 1;
@@ -119,17 +122,14 @@ impl IngestionCoordinatorService {
         let mut planner = Planner::new(profile.clone(), request.refresh);
         for symbol in &request.symbols {
             let calendar = Calendar::of(symbol);
-            let last_settled = match request.range {
-                RequestedRange::Incremental => self
-                    .ports
-                    .ledger
-                    .find_last_settled(&profile.dataset, symbol)?,
+            let begins_at = match request.range {
+                RequestedRange::Incremental => self.first_open_session(symbol)?,
                 _ => None,
             };
             let resolved = resolve_range(
                 request.range,
                 calendar,
-                last_settled,
+                begins_at,
                 request.now_us,
                 profile.hold_back_us,
             )?;
@@ -145,6 +145,22 @@ impl IngestionCoordinatorService {
             planner.add_symbol(symbol.clone(), &resolved, &SymbolLedger { records })?;
         }
         Ok(planner.finish())
+    }
+
+    /// Where an incremental run begins: a month before the last settled session, or with the first one that is held
+    /// since. Settled sessions are not asked for again; what failed or was refused in between is.
+    fn first_open_session(&self, symbol: &Symbol) -> Result<Option<SessionDate>, StoreError> {
+        let dataset = &self.ports.provider.profile().dataset;
+        let Some(last) = self.ports.ledger.find_last_settled(dataset, symbol)? else {
+            return Ok(None);
+        };
+        let days = last.days_since_epoch() - HEALED_DAYS;
+        let first = SessionDate::from_days_since_epoch(days).unwrap_or(last);
+        let records = self
+            .ports
+            .ledger
+            .list_sessions(dataset, symbol, first, last)?;
+        Ok(records.first().map(|record| record.date))
     }
 
     /// Executes `plan`. Everything that was committed stays, whatever happens afterwards.
@@ -343,7 +359,6 @@ impl IngestionCoordinatorService {
         report.counts = outcome.counts;
         report.failures = outcome.failures;
         report.shrunk = outcome.shrunk;
-        let committed = outcome.counts.files_written + outcome.counts.files_unchanged;
         let (state, message) = match outcome.fatal {
             Some(Fatal::Store(error)) => {
                 let message = error.to_string();
@@ -354,7 +369,12 @@ impl IngestionCoordinatorService {
             Some(Fatal::Provider(reason)) => (JobState::Failed, Some(reason)),
             None if outcome.is_stopped => (JobState::Interrupted, Some("interrupted".to_owned())),
             None if report.is_partial() => {
-                let state = if committed == 0 && report.no_data.is_empty() {
+                let failed: BTreeSet<&Symbol> = report
+                    .failures
+                    .iter()
+                    .map(|failure| &failure.symbol)
+                    .collect();
+                let state = if failed.len() >= report.symbols {
                     JobState::Failed
                 } else {
                     JobState::Partial
@@ -429,6 +449,8 @@ impl Committer {
                     self.note_traffic(traffic);
                     self.note_provider_failure(symbols, &part, &error);
                 }
+                // After a failure of the store the rest is only drained: a later month must not settle before an earlier one.
+                Fetched::Unit(_) if matches!(self.outcome.fatal, Some(Fatal::Store(_))) => {}
                 Fetched::Unit(unit) => {
                     if let Err(error) = self.commit_unit(&unit) {
                         self.outcome.fatal = Some(Fatal::Store(error));
@@ -567,7 +589,8 @@ impl Committer {
                 PartitionOutcome::Written => self.outcome.counts.files_written += 1,
                 PartitionOutcome::Unchanged => self.outcome.counts.files_unchanged += 1,
             }
-            *self.outcome.rows_of.entry(symbol.clone()).or_default() += as_u64(partition.rows);
+            *self.outcome.rows_of.entry(symbol.clone()).or_default() +=
+                as_u64(partition.rows_asked);
             self.outcome.counts.rows_new += as_u64(partition.rows_new);
             self.outcome.counts.rows_revised += as_u64(partition.rows_revised);
             self.outcome.counts.empty_sessions += as_u64(partition.empty_sessions);

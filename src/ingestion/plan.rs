@@ -12,6 +12,12 @@ use crate::domain::{
 /// Rows a session of an unknown symbol is expected to have, extended hours included.
 const DEFAULT_ROWS_PER_SESSION: u64 = 800;
 
+/// A thin symbol may trade more tomorrow: no session is expected to have fewer rows.
+const LEAST_ROWS_PER_SESSION: u64 = 100;
+
+/// The shortest window of a session.
+const DAY_US: i64 = 1440 * MINUTE_US;
+
 /// Rows one unit should have: some twenty full pages, a few tens of megabytes in memory.
 const TARGET_ROWS_PER_UNIT: u64 = 200_000;
 
@@ -109,7 +115,7 @@ pub struct SymbolPlan {
     pub sessions_to_fetch: usize,
     /// Settled sessions that are left out.
     pub sessions_settled: usize,
-    /// Rows held in the requested range already.
+    /// Rows held of the sessions that are left out.
     pub held_rows: u64,
 }
 
@@ -147,7 +153,7 @@ pub struct ResolvedRange {
     pub sessions: Vec<Session>,
 }
 
-/// The sessions that `range` means for a symbol whose last settled session is `last_settled`.
+/// The sessions that `range` means; an incremental one begins with the session `begins_at`, or 30 days back.
 ///
 /// Nothing later than `now_us - hold_back_us` is wanted, cut to the minute.
 ///
@@ -156,7 +162,7 @@ pub struct ResolvedRange {
 pub fn resolve_range(
     range: RequestedRange,
     calendar: Calendar,
-    last_settled: Option<SessionDate>,
+    begins_at: Option<SessionDate>,
     now_us: i64,
     hold_back_us: i64,
 ) -> Result<ResolvedRange, CalendarError> {
@@ -169,7 +175,7 @@ pub fn resolve_range(
     let (first, last, asked) = match range {
         RequestedRange::Incremental => {
             let newest = newest()?;
-            let first = match last_settled {
+            let first = match begins_at {
                 Some(date) => date,
                 None => SessionDate::from_days_since_epoch(
                     newest.days_since_epoch() - DEFAULT_DAYS_BACK,
@@ -185,13 +191,14 @@ pub fn resolve_range(
             };
             (first, last, None)
         }
-        RequestedRange::Instants(asked) if asked.is_empty() => {
+        RequestedRange::Instants(asked) if to_whole_minutes(asked).is_empty() => {
             return Ok(ResolvedRange {
                 wanted: asked,
                 sessions: Vec::new(),
             });
         }
         RequestedRange::Instants(asked) => {
+            let asked = to_whole_minutes(asked);
             let first = calendar.session_containing(asked.start_us)?.date();
             let last = calendar.session_containing(asked.end_us - 1)?.date();
             (first, last, Some(asked))
@@ -210,6 +217,15 @@ pub fn resolve_range(
     Ok(ResolvedRange { wanted, sessions })
 }
 
+/// The minutes that begin in a range, as a range of whole minutes.
+fn to_whole_minutes(range: InstantRange) -> InstantRange {
+    let up = |instant_us: i64| -(-instant_us).div_euclid(MINUTE_US) * MINUTE_US;
+    InstantRange {
+        start_us: up(range.start_us),
+        end_us: up(range.end_us),
+    }
+}
+
 /// Symbols that need the same stretch of sessions.
 #[derive(Debug)]
 struct Group {
@@ -224,7 +240,8 @@ pub struct Planner {
     profile: ProviderProfile,
     refresh: RefreshPolicy,
     symbols: Vec<SymbolPlan>,
-    groups: BTreeMap<InstantRange, Group>,
+    /// By calendar and range: a pair and a share never share sessions.
+    groups: BTreeMap<(bool, InstantRange), Group>,
 }
 
 impl Planner {
@@ -259,6 +276,7 @@ impl Planner {
         let mut runs: Vec<(InstantRange, Vec<Session>)> = Vec::new();
         let mut is_open_run = false;
         let mut sessions_to_fetch = 0;
+        let mut held_rows = 0;
         for session in &resolved.sessions {
             let window = InstantRange {
                 start_us: session.window_start_us(),
@@ -269,6 +287,7 @@ impl Planner {
                 self.range_to_ask(record_of(session.date()), wanted, session, calendar)?
             else {
                 is_open_run = false;
+                held_rows += record_of(session.date()).map_or(0, |record| u64::from(record.rows()));
                 continue;
             };
             sessions_to_fetch += 1;
@@ -287,7 +306,7 @@ impl Planner {
         let rows_per_session = expected_rows_per_session(&ledger.records);
         for (range, sessions) in runs {
             self.groups
-                .entry(range)
+                .entry((symbol.is_pair(), range))
                 .or_insert_with(|| Group {
                     sessions,
                     symbols: Vec::new(),
@@ -300,11 +319,7 @@ impl Planner {
             sessions: resolved.sessions.len(),
             sessions_to_fetch,
             sessions_settled: resolved.sessions.len() - sessions_to_fetch,
-            held_rows: ledger
-                .records
-                .iter()
-                .map(|record| u64::from(record.rows()))
-                .sum(),
+            held_rows,
         });
         Ok(())
     }
@@ -343,7 +358,7 @@ impl Planner {
     /// Packs what was added into units: full pages, bounded memory, no month of a symbol in two units of one stretch.
     pub fn finish(self) -> IngestPlan {
         let mut units = Vec::new();
-        for (range, group) in self.groups {
+        for ((_, range), group) in self.groups {
             let Group {
                 sessions,
                 mut symbols,
@@ -438,18 +453,22 @@ fn split_by_months(
     }
 }
 
-/// The mean rows of the sessions that are held, or a cautious guess.
+/// The mean rows of the sessions that are held whole, or a cautious guess.
 fn expected_rows_per_session(records: &[SessionRecord]) -> u64 {
+    let is_whole = |record: &&SessionRecord| record.asked.end_us - record.asked.start_us >= DAY_US;
     let filled: Vec<u64> = records
         .iter()
+        .filter(is_whole)
         .map(|record| u64::from(record.rows()))
         .filter(|&rows| rows > 0)
         .collect();
-    let count = u64::try_from(filled.len()).unwrap_or(u64::MAX);
-    if count == 0 {
-        DEFAULT_ROWS_PER_SESSION
-    } else {
-        filled.iter().sum::<u64>().div_ceil(count)
+    match u64::try_from(filled.len()) {
+        Ok(count) if count > 0 => filled
+            .iter()
+            .sum::<u64>()
+            .div_ceil(count)
+            .max(LEAST_ROWS_PER_SESSION),
+        _ => DEFAULT_ROWS_PER_SESSION,
     }
 }
 

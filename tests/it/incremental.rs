@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use marketpipe::infrastructure::fake_alpaca::{Fault, FaultScript, StallPoint, When};
 
-use crate::support::lab::{Lab, files_below, made_up};
+use crate::support::lab::{Lab, files_below, made_up, program, run};
 
 #[test]
 fn the_second_run_asks_for_nothing_and_changes_no_byte() {
@@ -230,7 +230,13 @@ fn ctrl_c_keeps_what_was_committed_and_the_rest_comes_next_time() {
     let lab = Lab::with_made_up(&symbols, "2023-01-03", "2024-06-28");
     let reference = Lab::with_made_up(&symbols, "2023-01-03", "2024-06-28");
     reference.ingest("AAPL,MSFT", "2023-01-03", "2024-06-28");
-    // The server falls silent after a few pages, so that the run is surely interrupted in the middle.
+    // One unit after the other, so that the first ones are done when the server falls silent, and
+    // the run is surely interrupted in the middle.
+    std::fs::write(
+        lab.folder.path().join("marketpipe.toml"),
+        "[ingest]\nparallel = 1\n",
+    )
+    .unwrap();
     let silence = Fault::Stall {
         point: StallPoint::BeforeHead,
         lasting: Duration::from_secs(60),
@@ -295,4 +301,52 @@ fn ctrl_c_keeps_what_was_committed_and_the_rest_comes_next_time() {
         "only the rest was asked for"
     );
     assert!(files_below(&lab.data().join("staging")).is_empty());
+}
+
+#[test]
+fn a_pair_and_a_share_in_one_request_keep_their_own_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let ingest = |symbols: &str, start: &str, end: &str| {
+        let arguments = [
+            "ingest",
+            "--provider",
+            "synthetic",
+            "--symbols",
+            symbols,
+            "--start",
+            start,
+            "--end",
+            end,
+        ];
+        let ran = run(program(folder.path()).args(arguments));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    };
+    ingest(
+        "AAPL,BTC/USD",
+        "2024-06-29T00:00:00Z",
+        "2024-07-02T00:00:00Z",
+    );
+    ingest("BTC/USD", "2024-06-29", "2024-07-01");
+    let sql = "select count(*) - count(distinct ts) as doubled, count(distinct session_date) as days from bars_1m where symbol = 'BTC/USD'";
+    let shown = run(program(folder.path()).args(["query", sql]));
+    assert_eq!(shown.stdout, "doubled,days\n0,3\n", "{}", shown.stderr);
+}
+
+#[test]
+fn no_data_is_said_the_first_time_and_every_time() {
+    let lab = Lab::with_made_up(&["AAPL"], "2024-07-01", "2024-07-03");
+    lab.ingest("AAPL", "2024-07-01", "2024-07-03");
+    for _ in 0..2 {
+        let ran = lab.run(&[
+            "ingest",
+            "--symbols",
+            "AAPL",
+            "--start",
+            "2024-07-08",
+            "--end",
+            "2024-07-12",
+        ]);
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        assert!(ran.stderr.contains("no data   AAPL"), "{}", ran.stderr);
+    }
 }

@@ -212,3 +212,108 @@ fn synthetic_bars_need_no_server_and_are_marked() {
         status.stdout
     );
 }
+
+#[test]
+fn the_demo_stays_away_from_what_is_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("marketpipe.toml"), "log = \"info\"\n").unwrap();
+    let ran = run(program(folder.path()).args(["demo", "--keep", "."]));
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("holds something else than a demo"),
+        "{}",
+        ran.stderr
+    );
+    let kept = std::fs::read_to_string(folder.path().join("marketpipe.toml")).unwrap();
+    assert_eq!(kept, "log = \"info\"\n");
+}
+
+#[test]
+fn instants_with_a_time_zone_are_shown_and_mistakes_say_what_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = |sql: &str| run(program(folder.path()).args(["query", sql]));
+    let shown = query("select timestamptz '2024-07-02 13:30:00+00' as t, 1::hugeint as h");
+    assert_eq!(
+        shown.stdout, "t,h\n2024-07-02 13:30:00Z,1\n",
+        "{}",
+        shown.stderr
+    );
+    let refused = query("select now() at time zone 'America/New_York'");
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused.stderr.contains("hint: times are TIMESTAMP in UTC"),
+        "{}",
+        refused.stderr
+    );
+    assert!(refused.stderr.lines().count() < 8, "{}", refused.stderr);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_does_not_end_the_work() {
+    let lab = lab();
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let arguments = [
+        "ingest",
+        "--symbols",
+        "AAPL,b!",
+        "--start",
+        "2024-07-01",
+        "--end",
+        "2024-07-05",
+        "--refresh",
+        "-vv",
+    ];
+    let status = lab.command(&arguments).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(3), "the malformed symbol alone");
+}
+
+#[test]
+fn a_database_that_is_gone_is_not_made_anew_beside_its_files() {
+    let lab = lab();
+    for name in ["marketpipe.db", "marketpipe.db-wal", "marketpipe.db-shm"] {
+        _ = std::fs::remove_file(lab.data().join(name));
+    }
+    let ingest = [
+        "ingest",
+        "--symbols",
+        "AAPL",
+        "--start",
+        "2024-07-08",
+        "--end",
+        "2024-07-09",
+    ];
+    for arguments in [
+        &ingest[..],
+        &["query", "select count(*) from bars_1m"],
+        &["status"],
+    ] {
+        let ran = lab.run(arguments);
+        assert_eq!(ran.code, 7, "{arguments:?}: {} {}", ran.stdout, ran.stderr);
+        assert!(
+            ran.stderr.contains("marketpipe.db is missing"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn quiet_runs_still_say_what_failed() {
+    let lab = lab();
+    let ran = lab.run(&[
+        "ingest",
+        "--symbols",
+        "AAPL,ZZZZ",
+        "--start",
+        "2024-07-01",
+        "--end",
+        "2024-07-05",
+        "-q",
+    ]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.stderr.contains("no data   ZZZZ"), "{}", ran.stderr);
+}

@@ -1,8 +1,6 @@
 //! Rows as a table for people. Keeps them until the end, since columns are as wide as their widest cell.
 
-use comfy_table::{
-    CellAlignment, ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle,
-};
+use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 
 use super::terminal::escape_for_terminal;
 use super::{Value, with_thousands};
@@ -62,16 +60,17 @@ impl TableRows {
     /// The whole table with its last line feed.
     pub(super) fn render(self) -> String {
         let is_empty = self.rows.is_empty();
+        if self
+            .width
+            .is_some_and(|width| self.natural_width() > usize::from(width))
+        {
+            return self.render_records();
+        }
         let mut table = Table::new();
         table
             .load_style(STYLE)
             .set_header(self.columns)
             .add_rows(self.rows);
-        if let Some(width) = self.width {
-            table
-                .set_content_arrangement(ContentArrangement::Dynamic)
-                .set_width(width);
-        }
         for (column, is_numeric) in table.column_iter_mut().zip(self.is_numeric) {
             // Without a border the outermost blanks would be margins.
             if column.index == 0 {
@@ -88,10 +87,66 @@ impl TableRows {
         if is_empty {
             text.push_str("(no rows)\n");
         }
-        if self.rows_left_out > 0 {
-            let left_out = with_thousands(self.rows_left_out);
-            text.push_str(&format!("({left_out} more rows; --format csv shows all)\n"));
-        }
+        text.push_str(&note_of_rows_left_out(self.rows_left_out));
         text
+    }
+
+    /// How wide the table is when no cell is broken.
+    fn natural_width(&self) -> usize {
+        let widest = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].chars().count());
+            cells
+                .chain([self.columns[column].chars().count()])
+                .max()
+                .unwrap_or(0)
+        };
+        (0..self.columns.len())
+            .map(|column| widest(column) + 3)
+            .sum()
+    }
+
+    /// One line a value: for terminals too narrow for the table, where broken numbers would be misread.
+    fn render_records(self) -> String {
+        let name_width = self
+            .columns
+            .iter()
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or(0);
+        let room = usize::from(self.width.unwrap_or(u16::MAX))
+            .saturating_sub(name_width + 2)
+            .max(1);
+        // Long texts go on below themselves; numbers and dates are shorter than any terminal.
+        let value = |cell: &str| {
+            let characters: Vec<char> = cell.chars().collect();
+            let parts: Vec<String> = characters
+                .chunks(room)
+                .map(|part| part.iter().collect())
+                .collect();
+            parts.join(&format!("\n{:name_width$}  ", ""))
+        };
+        let record = |row: &Vec<String>| -> String {
+            let cells = self.columns.iter().zip(row);
+            cells
+                .map(|(name, cell)| format!("{name:name_width$}  {}\n", value(cell)))
+                .collect()
+        };
+        let records: Vec<String> = self.rows.iter().map(record).collect();
+        let text = if records.is_empty() {
+            "(no rows)\n".to_owned()
+        } else {
+            records.join("\n")
+        };
+        text + &note_of_rows_left_out(self.rows_left_out)
+    }
+}
+
+fn note_of_rows_left_out(rows: u64) -> String {
+    match rows {
+        0 => String::new(),
+        rows => format!(
+            "({} more rows; --format csv shows all)\n",
+            with_thousands(rows)
+        ),
     }
 }

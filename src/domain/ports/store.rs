@@ -171,6 +171,8 @@ pub struct PartitionReceipt {
     pub rows_revised: usize,
     /// Sessions that kept their rows because the answer was too short.
     pub refused: Vec<ShrinkRefusal>,
+    /// Rows in the asked sessions.
+    pub rows_asked: usize,
     /// Asked sessions that have no bar at all.
     pub empty_sessions: usize,
     /// Size of its file; 0 without one.

@@ -157,10 +157,12 @@ fn setup(error: duckdb::Error) -> QueryError {
 )]
 fn refused(error: duckdb::Error) -> QueryError {
     let text = error.to_string();
-    if text.contains("INTERRUPT") {
+    if text.trim_start().starts_with("INTERRUPT Error") {
         return QueryError::Interrupted;
     }
-    let words = text.split("\n\nLINE ").next().unwrap_or(&text).trim();
+    // The first paragraph says it; what follows quotes our wrapping or lists dozens of candidates.
+    let words = text.split("\n\n").next().unwrap_or(&text);
+    let words = words.lines().take(4).collect::<Vec<_>>().join("\n");
     let words = words.replace(
         "Expected a single SELECT statement",
         "expected one reading statement (SELECT, FROM, VALUES, DESCRIBE, SUMMARIZE)",

@@ -1,6 +1,5 @@
 //! The views of `query`: bars over exactly the catalog's files, and the trading calendar. Knows no SQL of the user's.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::connection::{QueryError, QueryLimits, QuerySession, sql_text};
@@ -26,9 +25,14 @@ pub fn open_session(
 ) -> Result<QuerySession, QueryError> {
     let session = QuerySession::open(limits, spill_folder)?;
     let paths: Vec<PathBuf> = files.iter().map(|(_, path)| path.clone()).collect();
-    session.prepare(&bars_view(Timeframe::M1, files))?;
+    let lower_sql = sql.to_ascii_lowercase();
+    // DuckDB opens a file to make the view; a damaged one must not cost statements that do not need it.
+    if lower_sql.contains("bars_") || lower_sql.contains("show") {
+        refuse_odd_folders(&paths)?;
+        session.prepare(&bars_view(Timeframe::M1, files))?;
+    }
     session.prepare("CREATE TABLE calendar (session_date DATE, pre_open TIMESTAMP, open TIMESTAMP, close TIMESTAMP, post_close TIMESTAMP, half_day BOOLEAN)")?;
-    if sql.to_ascii_lowercase().contains("calendar") {
+    if lower_sql.contains("calendar") {
         session.fill("calendar", calendar_rows()?)?;
     }
     session.lock_down(&paths)?;
@@ -40,7 +44,7 @@ fn bars_view(frame: Timeframe, files: &[CataloguedFile]) -> String {
     let list: Vec<String> = files
         .iter()
         .filter(|(of, _)| *of == frame)
-        .map(|(_, path)| sql_text(&without_wildcards(&path.to_string_lossy())))
+        .map(|(_, path)| sql_text(&path.to_string_lossy()))
         .collect();
     let columns = "ts::TIMESTAMP AS ts, open, high, low, close, volume, trade_count, vwap, session_date, segment";
     if list.is_empty() {
@@ -59,16 +63,32 @@ fn bars_view(frame: Timeframe, files: &[CataloguedFile]) -> String {
     )
 }
 
-/// A path in which DuckDB sees no wildcard.
-fn without_wildcards(path: &str) -> String {
-    path.chars()
-        .fold(String::with_capacity(path.len()), |mut text, character| {
-            match character {
-                '*' | '?' | '[' => _ = write!(text, "[{character}]"),
-                other => text.push(other),
-            }
-            text
-        })
+/// Refuses a lake in a folder whose name means something to DuckDB: a wildcard, or a partition like those below.
+fn refuse_odd_folders(paths: &[PathBuf]) -> Result<(), QueryError> {
+    let Some(path) = paths.first() else {
+        return Ok(());
+    };
+    let text = path.to_string_lossy();
+    let above = text.split("/lake/provider=").next().unwrap_or(&text);
+    let means_a_partition = |folder: &str| {
+        let keys = [
+            "provider=",
+            "feed=",
+            "adjustment=",
+            "timeframe=",
+            "symbol=",
+            "month=",
+            "year=",
+        ];
+        keys.iter().any(|key| folder.starts_with(key))
+    };
+    if above.contains(['*', '?', '[']) || above.split('/').any(means_a_partition) {
+        let words = format!(
+            "the data folder {above} cannot be queried: rename it, without *, ?, [ and names like symbol="
+        );
+        return Err(QueryError::Setup(words));
+    }
+    Ok(())
 }
 
 fn calendar_rows() -> Result<Vec<[Value; 6]>, QueryError> {

@@ -2,19 +2,22 @@
 //! process that dies anywhere in between leaves what [`recover`](super::recover) can finish or forget.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::domain::SessionRecord;
 use crate::domain::event::Event;
+use crate::domain::merge::Revision;
 use crate::domain::ports::{
     CommitBatch, CommitReceipt, PartitionAnswer, PartitionOutcome, RevisionRow, StoreError,
+    StoreErrorKind,
 };
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::data_storage::relative_path;
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
-use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
+use crate::infrastructure::sqlite::catalog::{delete_files_in, find_entry_in, put_files_in};
 use crate::infrastructure::sqlite::checkpoint::advance_in;
 use crate::infrastructure::sqlite::ohlcv::{
-    put_quarantined_in, put_revisions_in, release_quarantined_in,
+    delete_revisions_in, put_quarantined_in, put_revisions_in, release_quarantined_in,
 };
 use crate::infrastructure::sqlite::symbol_bars::put_sessions_in;
 use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, RedoRecord, fence, redo};
@@ -42,10 +45,12 @@ impl LakeStore {
     /// Commits a batch; see [`BarStore::commit`](crate::domain::ports::BarStore::commit).
     pub(super) fn commit_batch(&self, mut batch: CommitBatch) -> Result<CommitReceipt, StoreError> {
         let _lock = self.lock()?;
-        self.recover()?;
+        // From here on whoever held the lock before and does not know that it lost it can commit nothing.
+        let epoch = self.catalog.bump_epoch()?;
+        let blocked = self.recover()?;
         let answers = std::mem::take(&mut batch.answers);
-        let mut prepared = self.prepare_all(answers);
-        let outcome = self.publish(&mut prepared, &batch);
+        let mut prepared = self.prepare_all(answers, &blocked);
+        let outcome = self.publish(&mut prepared, &batch, epoch);
         if outcome.is_err() {
             self.forget_staged(&prepared);
         }
@@ -59,14 +64,18 @@ impl LakeStore {
     }
 
     /// Prepares all answers, on as many threads as there are cores: encoding and syncing overlap.
-    fn prepare_all(&self, answers: Vec<PartitionAnswer>) -> Vec<PreparedPartition> {
+    fn prepare_all(
+        &self,
+        answers: Vec<PartitionAnswer>,
+        blocked: &BTreeSet<String>,
+    ) -> Vec<PreparedPartition> {
         let threads = std::thread::available_parallelism()
             .map_or(1, std::num::NonZero::get)
             .min(answers.len().max(1));
         if threads == 1 {
             return answers
                 .into_iter()
-                .map(|answer| self.prepare(answer))
+                .map(|answer| self.prepare(answer, blocked))
                 .collect();
         }
         let share = answers.len().div_ceil(threads);
@@ -84,7 +93,7 @@ impl LakeStore {
                     scope.spawn(move || {
                         share
                             .into_iter()
-                            .map(|answer| self.prepare(answer))
+                            .map(|answer| self.prepare(answer, blocked))
                             .collect::<Vec<_>>()
                     })
                 })
@@ -104,81 +113,107 @@ impl LakeStore {
         &self,
         prepared: &mut [PreparedPartition],
         batch: &CommitBatch,
+        epoch: i64,
     ) -> Result<(), StoreError> {
-        let redo_records = |epoch| {
-            prepared
-                .iter()
-                .filter_map(|partition| redo_record(partition, epoch, batch.at_us))
-                .collect::<Vec<_>>()
-        };
         let changes_files = prepared
             .iter()
             .any(|partition| !matches!(partition.change, FileChange::Keep));
-        let epoch = if changes_files {
+        if changes_files {
             // The staged files must be findable before anything names them.
             disk::sync_folder(&self.directory.staging())?;
-            let epoch = self.database.write(|transaction| {
-                let epoch = fence::bump_epoch_in(transaction)?;
-                redo::put_redo_in(transaction, &redo_records(epoch))?;
-                Ok(epoch)
-            })?;
-            self.rename_all(prepared)?;
-            Some(epoch)
-        } else {
-            None
-        };
-        self.record(prepared, batch, epoch)
+            // Before the redo record: who waits here in vain leaves nothing to be finished.
+            let readers_wait =
+                PublishLock::new(self.directory.publish_lock()).exclusive(self.lock_wait)?;
+            self.write_ahead(prepared, batch, epoch)?;
+            let folders = self.rename_all(prepared);
+            drop(readers_wait);
+            folders
+                .iter()
+                .try_for_each(|folder| disk::sync_folder(folder))?;
+        }
+        self.record(prepared, batch, epoch, changes_files)
     }
 
-    /// Puts every staged file in its place, with readers kept away for that moment, and makes the folders durable.
-    fn rename_all(&self, prepared: &[PreparedPartition]) -> Result<(), StoreError> {
-        let mut folders = BTreeSet::new();
-        for partition in prepared
-            .iter()
-            .filter(|partition| matches!(partition.change, FileChange::Replace { .. }))
-        {
-            let path = self.storage.path_of(&partition.key);
-            let folder = path.parent().unwrap_or(Path::new("."));
-            disk::create_folders(folder)?;
-            folders.insert(folder.to_owned());
-        }
-        {
-            let _readers_wait = PublishLock::new(self.directory.publish_lock()).exclusive()?;
-            for partition in prepared {
-                let path = self.storage.path_of(&partition.key);
-                match &partition.change {
-                    FileChange::Keep => {}
-                    FileChange::Replace { staged_name, .. } => {
-                        disk::rename(&self.directory.staging().join(staged_name), &path)?
-                    }
-                    FileChange::Remove { .. } => {
-                        disk::remove_if_present(&path)?;
-                        folders.insert(path.parent().unwrap_or(Path::new(".")).to_owned());
-                    }
+    /// What must be known before a file changes: how to finish the change, what is replaced, what was refused.
+    ///
+    /// The ledger's new records are written as not yet asked for: should this process die now, the next run asks again.
+    pub(super) fn write_ahead(
+        &self,
+        prepared: &[PreparedPartition],
+        batch: &CommitBatch,
+        epoch: i64,
+    ) -> Result<(), StoreError> {
+        self.database.write(|transaction| {
+            fence::check_epoch_in(transaction, epoch)?;
+            let records: Vec<RedoRecord> = prepared
+                .iter()
+                .filter_map(|partition| redo_record(partition, epoch, batch.at_us))
+                .collect();
+            for record in &records {
+                let present = find_entry_in(transaction, &record.file.file.key)?;
+                if present.map(|entry| entry.file.sha256) != record.old_sha256 {
+                    let context = format!("another process changed {} meanwhile", record.file.path);
+                    return Err(StoreError::new(StoreErrorKind::Locked, context));
                 }
+            }
+            redo::put_redo_in(transaction, &records)?;
+            put_quarantined_in(transaction, &batch.quarantined)?;
+            for partition in prepared
+                .iter()
+                .filter(|partition| !matches!(partition.change, FileChange::Keep))
+            {
+                let key = &partition.key;
+                let unasked: Vec<SessionRecord> = partition
+                    .records
+                    .iter()
+                    .map(|record| record.clone().unasked())
+                    .collect();
+                put_sessions_in(transaction, &key.dataset, &key.symbol, &unasked)?;
+                put_revisions_in(transaction, &revision_rows(partition, batch))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts every staged file in its place and returns the folders to sync. A file that cannot be moved fails its
+    /// partition alone: nothing of it has changed.
+    fn rename_all(&self, prepared: &mut [PreparedPartition]) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        for partition in prepared {
+            let path = self.storage.path_of(&partition.key);
+            let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+            let moved = match &partition.change {
+                FileChange::Keep => continue,
+                FileChange::Replace { staged_name, .. } => {
+                    disk::create_folders(&folder).and_then(|()| {
+                        disk::rename(&self.directory.staging().join(staged_name), &path)
+                    })
+                }
+                FileChange::Remove { .. } => disk::remove_if_present(&path),
+            };
+            match moved {
+                Ok(()) => _ = folders.insert(folder),
+                Err(error) => partition.fail(error),
             }
         }
         folders
-            .iter()
-            .try_for_each(|folder| disk::sync_folder(folder))
     }
 
-    /// The commit point: catalog, ledger, quarantine, revisions and checkpoints in one transaction.
+    /// The commit point: catalog, ledger, quarantine and checkpoints in one transaction; the redo records go.
     fn record(
         &self,
         prepared: &[PreparedPartition],
         batch: &CommitBatch,
-        epoch: Option<i64>,
+        epoch: i64,
+        has_redo_records: bool,
     ) -> Result<(), StoreError> {
-        let succeeded = || {
-            prepared.iter().filter(|partition| {
-                !matches!(partition.receipt.outcome, PartitionOutcome::Failed(_))
-            })
-        };
+        let (failed, succeeded): (Vec<_>, Vec<_>) = prepared.iter().partition(|partition| {
+            matches!(partition.receipt.outcome, PartitionOutcome::Failed(_))
+        });
         let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         self.database.write(|transaction| {
-            if let Some(epoch) = epoch {
-                fence::check_epoch_in(transaction, epoch)?;
+            fence::check_epoch_in(transaction, epoch)?;
+            if has_redo_records {
                 let files: Vec<CatalogFile> = prepared.iter().filter_map(replaced_file).collect();
                 let removed: Vec<_> = prepared
                     .iter()
@@ -189,10 +224,12 @@ impl LakeStore {
                     job: Some(batch.job),
                     at_us: batch.at_us,
                     partitions: as_u64(files.len() + removed.len()),
-                    rows_new: succeeded()
+                    rows_new: succeeded
+                        .iter()
                         .map(|partition| as_u64(partition.receipt.rows_new))
                         .sum(),
-                    rows_revised: succeeded()
+                    rows_revised: succeeded
+                        .iter()
                         .map(|partition| as_u64(partition.receipt.rows_revised))
                         .sum(),
                 };
@@ -201,12 +238,20 @@ impl LakeStore {
                 delete_files_in(transaction, &removed)?;
                 let paths: Vec<String> = prepared
                     .iter()
+                    .filter(|partition| !partition.is_blocked)
                     .map(|partition| catalog_path(&partition.key))
                     .collect();
                 redo::delete_redo_in(transaction, &paths)?;
+                for partition in failed.iter().filter(|partition| !partition.is_blocked) {
+                    delete_revisions_in(
+                        transaction,
+                        &partition.key.dataset,
+                        &partition.key.symbol,
+                        batch.at_us,
+                    )?;
+                }
             }
-            put_quarantined_in(transaction, &batch.quarantined)?;
-            for partition in succeeded() {
+            for partition in &succeeded {
                 let key = &partition.key;
                 put_sessions_in(transaction, &key.dataset, &key.symbol, &partition.records)?;
                 release_quarantined_in(
@@ -215,20 +260,9 @@ impl LakeStore {
                     &key.symbol,
                     &partition.released_us,
                 )?;
-                let revisions: Vec<RevisionRow> = partition
-                    .revisions
-                    .iter()
-                    .map(|revision| RevisionRow {
-                        dataset: key.dataset.clone(),
-                        symbol: key.symbol.clone(),
-                        old: revision.old,
-                        new: revision.new,
-                        job: batch.job,
-                        seen_at_us: batch.at_us,
-                    })
-                    .collect();
-                put_revisions_in(transaction, &revisions)?;
             }
+            // After the releases: the evidence of this answer stays.
+            put_quarantined_in(transaction, &batch.quarantined)?;
             for checkpoint in &batch.checkpoints {
                 advance_in(transaction, checkpoint)?;
             }
@@ -257,6 +291,19 @@ impl LakeStore {
 /// A partition's path as the catalog keeps it: relative to the data directory.
 pub(super) fn catalog_path(key: &crate::domain::PartitionKey) -> String {
     format!("lake/{}", relative_path(key))
+}
+
+fn revision_rows(partition: &PreparedPartition, batch: &CommitBatch) -> Vec<RevisionRow> {
+    let key = &partition.key;
+    let row = |revision: &Revision| RevisionRow {
+        dataset: key.dataset.clone(),
+        symbol: key.symbol.clone(),
+        old: revision.old,
+        new: revision.new,
+        job: batch.job,
+        seen_at_us: batch.at_us,
+    };
+    partition.revisions.iter().map(row).collect()
 }
 
 fn replaced_file(partition: &PreparedPartition) -> Option<CatalogFile> {

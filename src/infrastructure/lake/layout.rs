@@ -28,6 +28,14 @@ impl DataDirectory {
         Ok(())
     }
 
+    /// Whether the lake holds any file.
+    ///
+    /// # Errors
+    /// When the lake cannot be listed.
+    pub fn has_files(&self) -> Result<bool, StoreError> {
+        Ok(!disk::list_files_below(&self.lake())?.is_empty())
+    }
+
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root

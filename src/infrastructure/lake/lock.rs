@@ -11,7 +11,7 @@ use crate::infrastructure::disk::io_failure;
 /// How often a lock that somebody else holds is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(10);
 
-/// How long a replacement of files waits for readers, and readers for it.
+/// How long readers wait for a replacement of files, which takes milliseconds.
 const PUBLISH_WAIT: Duration = Duration::from_secs(60);
 
 /// A lock while it is held; freed when dropped.
@@ -74,9 +74,9 @@ impl PublishLock {
         acquire(&self.path, Mode::Shared, PUBLISH_WAIT, |_| ())
     }
 
-    /// Keeps readers away while files are replaced.
-    pub(super) fn exclusive(&self) -> Result<LockGuard, StoreError> {
-        acquire(&self.path, Mode::Exclusive, PUBLISH_WAIT, |_| ())
+    /// Keeps readers away while files are replaced; waits `wait` at most for those that read.
+    pub(super) fn exclusive(&self, wait: Duration) -> Result<LockGuard, StoreError> {
+        acquire(&self.path, Mode::Exclusive, wait, |_| ())
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
         let first = lock.shared().unwrap();
         let second = lock.shared().unwrap();
         drop((first, second));
-        drop(lock.exclusive().unwrap());
+        drop(lock.exclusive(Duration::ZERO).unwrap());
     }
 
     #[cfg(unix)]

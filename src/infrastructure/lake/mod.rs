@@ -43,25 +43,35 @@ impl LakeStore {
     /// A commit waits `lock_wait` for the store lock at most.
     ///
     /// # Errors
-    /// When the lock, the database or the disk fails, or the remains of a dead writer make no sense.
+    /// When the lock, the database or the disk fails.
     pub fn open(
         directory: DataDirectory,
         database: Database,
         events: Arc<dyn EventPublisher>,
         lock_wait: Duration,
     ) -> Result<Self, StoreError> {
+        let store = Self::open_for_reading(directory, database, events, lock_wait);
+        let _lock = store.lock()?;
+        store.recover()?;
+        Ok(store)
+    }
+
+    /// The same for those who only read: takes no lock and finishes nothing.
+    pub fn open_for_reading(
+        directory: DataDirectory,
+        database: Database,
+        events: Arc<dyn EventPublisher>,
+        lock_wait: Duration,
+    ) -> Self {
         let storage = ParquetDataStorage::new(directory.lake());
-        let store = Self {
+        Self {
             catalog: SqliteCatalog::new(database.clone()),
             directory,
             database,
             storage,
             events,
             lock_wait,
-        };
-        let _lock = store.lock()?;
-        store.recover()?;
-        Ok(store)
+        }
     }
 
     /// The files of a selection with their paths, and the lock that keeps them in place while they are read.

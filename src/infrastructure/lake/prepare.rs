@@ -1,19 +1,22 @@
 //! Preparing one partition for a commit: read, merge, record, encode, stage. Changes nothing that anybody can see.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::merge::{self, Merged, Revision};
+use crate::domain::minute_set::MINUTES_PER_FRAME;
 use crate::domain::ports::{
-    PartitionAnswer, PartitionFile, PartitionOutcome, PartitionReceipt, StoreError, StoreErrorKind,
-    SymbolBarsRepository,
+    PartitionAnswer, PartitionFile, PartitionOutcome, PartitionReceipt, SessionAnswer, StoreError,
+    StoreErrorKind, SymbolBarsRepository,
 };
 use crate::domain::symbol_bars::Asked;
-use crate::domain::{BarBatch, PartitionKey, SessionRecord};
+use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::engine::EncodedFile;
 use crate::infrastructure::sqlite::SqliteSymbolBarsRepository;
 
 use super::LakeStore;
+use super::commit::catalog_path;
 
 static STAGED_FILES: AtomicU64 = AtomicU64::new(0);
 
@@ -26,6 +29,18 @@ pub(super) struct PreparedPartition {
     /// Minutes in quarantine that now have a sound row, UTC microseconds.
     pub(super) released_us: Vec<i64>,
     pub(super) receipt: PartitionReceipt,
+    /// An earlier commit of this partition is not finished; its redo record must stay.
+    pub(super) is_blocked: bool,
+}
+
+impl PreparedPartition {
+    /// Nothing of the answer is stored or recorded, for this reason.
+    pub(super) fn fail(&mut self, error: StoreError) {
+        self.change = FileChange::Keep;
+        self.records.clear();
+        self.released_us.clear();
+        self.receipt.outcome = PartitionOutcome::Failed(error);
+    }
 }
 
 /// What happens to the partition's file.
@@ -43,27 +58,41 @@ pub(super) enum FileChange {
 }
 
 impl LakeStore {
-    /// Prepares `answer`; a failure is part of the receipt.
-    pub(super) fn prepare(&self, answer: PartitionAnswer) -> PreparedPartition {
+    /// Prepares `answer`; a failure is part of the receipt. `blocked` holds the paths of unfinished commits.
+    pub(super) fn prepare(
+        &self,
+        answer: PartitionAnswer,
+        blocked: &BTreeSet<String>,
+    ) -> PreparedPartition {
         let key = answer.key.clone();
-        self.try_prepare(answer)
-            .unwrap_or_else(|error| PreparedPartition {
-                change: FileChange::Keep,
-                records: Vec::new(),
-                revisions: Vec::new(),
-                released_us: Vec::new(),
-                receipt: PartitionReceipt {
-                    key: key.clone(),
-                    outcome: PartitionOutcome::Failed(error),
-                    rows: 0,
-                    rows_new: 0,
-                    rows_revised: 0,
-                    refused: Vec::new(),
-                    empty_sessions: 0,
-                    bytes: 0,
-                },
-                key,
-            })
+        let is_blocked = blocked.contains(&catalog_path(&key));
+        let prepared = if is_blocked {
+            let context = format!(
+                "{key} waits for an earlier commit to be finished, see the warning about its file"
+            );
+            Err(StoreError::new(StoreErrorKind::Failed, context))
+        } else {
+            self.try_prepare(answer)
+        };
+        prepared.unwrap_or_else(|error| PreparedPartition {
+            change: FileChange::Keep,
+            records: Vec::new(),
+            revisions: Vec::new(),
+            released_us: Vec::new(),
+            receipt: PartitionReceipt {
+                key: key.clone(),
+                outcome: PartitionOutcome::Failed(error),
+                rows: 0,
+                rows_new: 0,
+                rows_revised: 0,
+                refused: Vec::new(),
+                rows_asked: 0,
+                empty_sessions: 0,
+                bytes: 0,
+            },
+            is_blocked,
+            key,
+        })
     }
 
     fn try_prepare(&self, answer: PartitionAnswer) -> Result<PreparedPartition, StoreError> {
@@ -78,6 +107,29 @@ impl LakeStore {
             Some(file) => self.read_catalogued(file)?,
             None => self.refuse_unknown_file(&key)?,
         };
+        let before = match (sessions.first(), sessions.last()) {
+            (Some(first), Some(last)) => SqliteSymbolBarsRepository::new(self.database.clone())
+                .list_sessions(&key.dataset, &key.symbol, first.asked.date, last.asked.date)?,
+            _ => Vec::new(),
+        };
+        let earlier_of = |session: &SessionAnswer| {
+            before
+                .iter()
+                .find(|record| record.date == session.asked.date)
+        };
+        let asked_dates: Vec<SessionDate> =
+            sessions.iter().map(|session| session.asked.date).collect();
+        // Another process may have asked later and committed first: the newer answer stands.
+        let is_outdated = |session: &SessionAnswer| {
+            earlier_of(session).is_some_and(|earlier| {
+                earlier.asked_at_us > session.asked_at_us
+                    && earlier.asked.covers(&session.asked.range)
+            })
+        };
+        let sessions: Vec<SessionAnswer> = sessions
+            .into_iter()
+            .filter(|session| !is_outdated(session))
+            .collect();
         let asked: Vec<_> = sessions
             .iter()
             .map(|session| session.asked.clone())
@@ -88,43 +140,21 @@ impl LakeStore {
             revisions,
             refused,
         } = merge::merge_answer(&stored, &answer, &asked, shrink);
-        let before = match (sessions.first(), sessions.last()) {
-            (Some(first), Some(last)) => SqliteSymbolBarsRepository::new(self.database.clone())
-                .list_sessions(&key.dataset, &key.symbol, first.asked.date, last.asked.date)?,
-            _ => Vec::new(),
-        };
-        let (mut records, mut released_us, mut empty_sessions) = (Vec::new(), Vec::new(), 0);
+        let (mut records, mut released_us) = (Vec::new(), Vec::new());
         for session in sessions.iter().filter(|session| {
             !refused
                 .iter()
                 .any(|refusal| refusal.date == session.asked.date)
         }) {
-            let earlier = before
-                .iter()
-                .find(|record| record.date == session.asked.date);
-            let asked = Asked::again(
-                earlier,
-                &session.session,
-                session.asked.range,
-                session.asked_at_us,
-                session.next_pre_open_us,
-            );
-            let record = SessionRecord::of_stored_rows(
-                &session.session,
-                &batch,
-                asked,
-                &session.asked.quarantined_ts_us,
-            );
-            if let Some(earlier) = earlier.filter(|earlier| !earlier.quarantined.is_empty()) {
-                let released =
-                    (0..crate::domain::minute_set::MINUTES_PER_FRAME).filter(|&minute| {
-                        earlier.quarantined.contains(minute) && record.present.contains(minute)
-                    });
-                released_us.extend(released.map(|minute| session.session.minute_ts_us(minute)));
-            }
-            empty_sessions += usize::from(record.rows() == 0);
+            let (record, released) = record_of(session, earlier_of(session), &batch);
             records.push(record);
+            released_us.extend(released);
         }
+        let rows_asked = asked_dates
+            .iter()
+            .map(|date| batch.session_rows(*date).len())
+            .sum();
+        let empty_sessions = records.iter().filter(|record| record.rows() == 0).count();
         let rows = batch.len();
         let is_changed = new_rows > 0 || !revisions.is_empty();
         let change = match old {
@@ -148,6 +178,7 @@ impl LakeStore {
             rows_new: new_rows,
             rows_revised: revisions.len(),
             refused,
+            rows_asked,
             empty_sessions,
             bytes,
         };
@@ -158,6 +189,7 @@ impl LakeStore {
             revisions,
             released_us,
             receipt,
+            is_blocked: false,
         })
     }
 
@@ -221,6 +253,41 @@ impl LakeStore {
             old_sha256: old.map(|old| old.sha256),
         })
     }
+}
+
+/// The ledger's record of an answered session, and the minutes that leave quarantine because they have a sound row now.
+fn record_of(
+    session: &SessionAnswer,
+    earlier: Option<&SessionRecord>,
+    batch: &BarBatch,
+) -> (SessionRecord, Vec<i64>) {
+    let asked = Asked::again(
+        earlier,
+        &session.session,
+        session.asked.range,
+        session.asked_at_us,
+        session.next_pre_open_us,
+    );
+    let was_quarantined: Vec<i64> = (0..MINUTES_PER_FRAME)
+        .filter(|&minute| earlier.is_some_and(|earlier| earlier.quarantined.contains(minute)))
+        .map(|minute| session.session.minute_ts_us(minute))
+        .collect();
+    // What was not asked for this time is as bad as it was.
+    let mut quarantined = session.asked.quarantined_ts_us.clone();
+    quarantined.extend(
+        was_quarantined
+            .iter()
+            .filter(|&&ts_us| !session.asked.range.contains(ts_us)),
+    );
+    let record = SessionRecord::of_stored_rows(&session.session, batch, asked, &quarantined);
+    let has_row = |ts_us: &i64| {
+        session
+            .session
+            .minute_index(*ts_us)
+            .is_some_and(|minute| record.present.contains(minute))
+    };
+    let released = was_quarantined.into_iter().filter(has_row).collect();
+    (record, released)
 }
 
 fn describe_file(

@@ -1,11 +1,13 @@
 //! Recovery: finishes or forgets what a dead writer left. Runs under the store lock, as often as one likes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::engine::hex_sha256;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
+use crate::infrastructure::sqlite::ohlcv::delete_revisions_in;
 use crate::infrastructure::sqlite::{CommitSummary, RedoRecord, fence, redo};
 
 use super::lock::PublishLock;
@@ -23,39 +25,57 @@ enum Verdict {
 
 impl LakeStore {
     /// Brings lake and catalog together after a writer died. The caller holds the store lock.
-    pub(super) fn recover(&self) -> Result<(), StoreError> {
+    ///
+    /// Returns the paths of commits that can be neither finished nor forgotten now; they hold up their own
+    /// partition and no other.
+    pub(super) fn recover(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut blocked = BTreeSet::new();
+        let mut still_staged = BTreeSet::new();
         for record in self.catalog.list_redo()? {
-            let verdict = if record.staged_name.starts_with(REMOVAL_PREFIX) {
-                self.redo_removal(&record)?
-            } else {
-                self.redo_replacement(&record)?
-            };
-            tracing::info!(path = %record.file.path, "finished what an interrupted commit left");
-            self.database.write(|transaction| {
-                match verdict {
-                    Verdict::Finish => {
-                        let summary = CommitSummary {
-                            job: None,
-                            at_us: record.created_at_us,
-                            partitions: 1,
-                            rows_new: 0,
-                            rows_revised: 0,
-                        };
-                        let commit_seq = fence::append_commit_in(transaction, &summary)?;
-                        put_files_in(transaction, std::slice::from_ref(&record.file), commit_seq)?;
-                    }
-                    Verdict::Remove => {
-                        _ = delete_files_in(
-                            transaction,
-                            std::slice::from_ref(&record.file.file.key),
-                        )?
-                    }
-                    Verdict::Forget => {}
-                }
-                redo::delete_redo_in(transaction, std::slice::from_ref(&record.file.path))
-            })?;
+            if let Err(error) = self.redo(&record) {
+                tracing::warn!("an interrupted commit cannot be finished: {error}");
+                blocked.insert(record.file.path);
+                still_staged.insert(record.staged_name);
+            }
         }
-        self.clear_staging()
+        self.clear_staging(&still_staged)?;
+        Ok(blocked)
+    }
+
+    fn redo(&self, record: &RedoRecord) -> Result<(), StoreError> {
+        let verdict = if record.staged_name.starts_with(REMOVAL_PREFIX) {
+            self.redo_removal(record)?
+        } else {
+            self.redo_replacement(record)?
+        };
+        tracing::info!(path = %record.file.path, "finished what an interrupted commit left");
+        let key = &record.file.file.key;
+        self.database.write(|transaction| {
+            match verdict {
+                Verdict::Finish => {
+                    let summary = CommitSummary {
+                        job: None,
+                        at_us: record.created_at_us,
+                        partitions: 1,
+                        rows_new: 0,
+                        rows_revised: 0,
+                    };
+                    let commit_seq = fence::append_commit_in(transaction, &summary)?;
+                    put_files_in(transaction, std::slice::from_ref(&record.file), commit_seq)?;
+                }
+                Verdict::Remove => _ = delete_files_in(transaction, std::slice::from_ref(key))?,
+                Verdict::Forget => {
+                    _ = delete_revisions_in(
+                        transaction,
+                        &key.dataset,
+                        &key.symbol,
+                        record.created_at_us,
+                    )?;
+                }
+            }
+            redo::delete_redo_in(transaction, std::slice::from_ref(&record.file.path))?;
+            Ok(())
+        })
     }
 
     fn redo_replacement(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {
@@ -75,7 +95,8 @@ impl LakeStore {
         }
         disk::create_folders(folder)?;
         {
-            let _readers_wait = PublishLock::new(self.directory.publish_lock()).exclusive()?;
+            let _readers_wait =
+                PublishLock::new(self.directory.publish_lock()).exclusive(self.lock_wait)?;
             disk::rename(&staged, &path)?;
         }
         disk::sync_folder(folder)?;
@@ -94,11 +115,18 @@ impl LakeStore {
     }
 
     /// Removes staged files: under the lock, without redo records, nobody needs them.
-    fn clear_staging(&self) -> Result<(), StoreError> {
+    fn clear_staging(&self, still_staged: &BTreeSet<String>) -> Result<(), StoreError> {
         let entries = std::fs::read_dir(self.directory.staging())
             .map_err(|error| disk::io_failure("list", &self.directory.staging(), error))?;
         for entry in entries.flatten() {
             let path = entry.path();
+            if entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| still_staged.contains(name))
+            {
+                continue;
+            }
             let is_ours = path
                 .extension()
                 .is_some_and(|extension| extension == "parquet");

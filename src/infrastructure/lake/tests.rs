@@ -97,7 +97,10 @@ impl Fixture {
     /// Leaves what a process leaves that dies after writing the redo record for `bars`: the staged file's bytes.
     fn interrupted(&self, bars: &[Bar]) -> Vec<u8> {
         let old = self.store.catalog.find_file(&key()).unwrap();
-        let prepared = self.store.prepare(self.batch(bars).answers.remove(0));
+        let prepared = self.store.prepare(
+            self.batch(bars).answers.remove(0),
+            &std::collections::BTreeSet::new(),
+        );
         let prepare::FileChange::Replace {
             staged_name, file, ..
         } = prepared.change
@@ -280,9 +283,14 @@ fn a_file_that_somebody_else_changed_meanwhile_is_not_overwritten() {
     fixture.commit(&bars(3, 1.0));
     fixture.interrupted(&bars(5, 2.0));
     std::fs::write(fixture.path(), b"something else").unwrap();
-    let refused = fixture.reopened().err().unwrap();
-    assert_eq!(refused.kind, StoreErrorKind::Damaged);
+    let again = fixture.reopened().unwrap();
+    let receipt = again.commit(fixture.batch(&bars(7, 3.0))).unwrap();
+    assert!(
+        matches!(receipt.partitions[0].outcome, PartitionOutcome::Failed(_)),
+        "its own partition waits"
+    );
     assert_eq!(std::fs::read(fixture.path()).unwrap(), b"something else");
+    assert_eq!(again.catalog.list_redo().unwrap().len(), 1);
 }
 
 #[test]
@@ -374,4 +382,106 @@ fn reading_one_session_leaves_the_others_out() {
         ..BarSelection::default()
     };
     assert!(fixture.store.load(&selection).unwrap().is_empty());
+}
+
+#[test]
+fn a_commit_cut_short_is_asked_for_again_and_keeps_its_revisions() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let record = || {
+        ledger
+            .find_session(&key().dataset, &key().symbol, session().date())
+            .unwrap()
+            .unwrap()
+    };
+    assert!(record().is_settled);
+    let batch = fixture.batch(&bars(3, 2.0));
+    let epoch = fixture.store.catalog.bump_epoch().unwrap();
+    let prepared = vec![
+        fixture
+            .store
+            .prepare(batch.answers[0].clone(), &std::collections::BTreeSet::new()),
+    ];
+    fixture.store.write_ahead(&prepared, &batch, epoch).unwrap();
+    fixture.reopened().unwrap();
+    assert_eq!(fixture.rows(), 3);
+    assert!(
+        !record().is_settled && record().asked.is_empty(),
+        "the next run asks again"
+    );
+    let mut revisions = 0;
+    let count = &mut |_| {
+        revisions += 1;
+        true
+    };
+    SqliteOhlcvRepository::new(fixture.store.database.clone())
+        .for_each_revision(&BarSelection::default(), count)
+        .unwrap();
+    assert_eq!(revisions, 3);
+}
+
+#[test]
+fn a_folder_in_the_way_fails_its_partition_alone() {
+    let fixture = Fixture::new();
+    let folder = fixture.path().parent().unwrap().to_owned();
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    std::fs::write(&folder, b"a file where a folder should be").unwrap();
+    assert!(matches!(
+        fixture.commit(&bars(3, 1.0)),
+        PartitionOutcome::Failed(_)
+    ));
+    assert!(
+        fixture.store.catalog.list_redo().unwrap().is_empty(),
+        "nothing is left to be finished"
+    );
+    std::fs::remove_file(&folder).unwrap();
+    assert!(matches!(
+        fixture.commit(&bars(3, 1.0)),
+        PartitionOutcome::Written
+    ));
+}
+
+#[test]
+fn an_older_answer_that_comes_late_changes_nothing() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let mut late = fixture.batch(&bars(3, 2.0));
+    late.answers[0].sessions[0].asked_at_us -= 1;
+    let receipt = fixture.store.commit(late).unwrap();
+    assert!(matches!(
+        receipt.partitions[0].outcome,
+        PartitionOutcome::Unchanged
+    ));
+    assert_eq!(
+        fixture.store.load(&BarSelection::default()).unwrap()[0]
+            .1
+            .bar(0)
+            .open,
+        1.0
+    );
+}
+
+#[test]
+fn a_second_question_keeps_what_the_first_one_put_into_quarantine() {
+    let fixture = Fixture::new();
+    let open_us = session().open_us();
+    let ask = |from: i64, to: i64, bad: Vec<i64>, rows: &[Bar]| {
+        let mut batch = fixture.batch(rows);
+        let asked = &mut batch.answers[0].sessions[0].asked;
+        asked.range = InstantRange {
+            start_us: open_us + from * MINUTE_US,
+            end_us: open_us + to * MINUTE_US,
+        };
+        asked.quarantined_ts_us = bad;
+        fixture.store.commit(batch).unwrap();
+    };
+    ask(0, 10, vec![open_us + 5 * MINUTE_US], &bars(5, 1.0));
+    ask(10, 20, Vec::new(), &[]);
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let record = ledger
+        .find_session(&key().dataset, &key().symbol, session().date())
+        .unwrap()
+        .unwrap();
+    assert_eq!(record.quarantined.len(), 1);
 }

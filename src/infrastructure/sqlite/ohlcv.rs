@@ -174,6 +174,23 @@ pub(in crate::infrastructure) fn put_revisions_in(
     Ok(())
 }
 
+/// Takes back the revisions that a commit of the moment `seen_at_us` announced and did not make; returns how many.
+pub(in crate::infrastructure) fn delete_revisions_in(
+    transaction: &Transaction<'_>,
+    dataset: &Dataset,
+    symbol: &Symbol,
+    seen_at_us: i64,
+) -> Result<usize, StoreError> {
+    let series_id = series_id_in(transaction, dataset, symbol)?;
+    transaction
+        .prepare_cached("DELETE FROM revision WHERE series_id = ? AND seen_at_us = ?")
+        .and_then(|mut delete| delete.execute(params![series_id, seen_at_us]))
+        .during(
+            transaction,
+            format_args!("take back revisions of {dataset} {symbol}"),
+        )
+}
+
 fn put_revision(
     transaction: &Transaction<'_>,
     series_id: i64,
