@@ -2,6 +2,7 @@
 //!
 //! Names no vendor, no database and no file format: everything outside comes through the domain's ports.
 
+mod committer;
 pub mod coordinator;
 mod fetch;
 mod judge;
