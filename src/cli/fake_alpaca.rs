@@ -22,6 +22,13 @@ pub(super) fn run(args: &FakeAlpacaArgs) -> Result<Exit, CliError> {
             .map_err(|error| CliError::new(Exit::Usage, format!("{flag}: {error}")))
     };
     let (first, last) = (date("--start", &args.start)?, date("--end", &args.end)?);
+    if last < first || list.symbols.is_empty() {
+        let message = format!(
+            "nothing to serve: {} symbols from {first} to {last}",
+            list.symbols.len()
+        );
+        return Err(CliError::new(Exit::Usage, message));
+    }
     let mut tape = Tape::new();
     for symbol in &list.symbols {
         for feed in ["sip", "iex"] {
@@ -40,7 +47,7 @@ pub(super) fn run(args: &FakeAlpacaArgs) -> Result<Exit, CliError> {
     };
     let server = FakeAlpaca::start(tape, config).map_err(|error| {
         CliError::new(
-            Exit::Storage,
+            Exit::Usage,
             format!("cannot listen on 127.0.0.1:{}: {error}", args.port),
         )
     })?;

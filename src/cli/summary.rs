@@ -59,7 +59,7 @@ pub(super) fn render(report: &IngestReport) -> String {
         String::new()
     };
     lines.push(format!(
-        "  sessions  {} asked for{empty}, {} settled and left out",
+        "  sessions  {} to fetch{empty}, {} settled and left out",
         with_thousands(report.sessions_to_fetch),
         with_thousands(report.sessions_settled)
     ));
@@ -134,13 +134,13 @@ pub(super) fn row(report: &IngestReport) -> ([&'static str; 16], Vec<Value>) {
         "wire_bytes",
         "files_written",
         "files_unchanged",
-        "sessions_asked",
+        "sessions_to_fetch",
         "sessions_settled",
         "failed",
         "elapsed_s",
     ];
-    let names = |symbols: Vec<&str>| Value::Text(symbols.join(" "));
-    let incomplete = report
+    // A symbol that failed in several parts is named once.
+    let incomplete: std::collections::BTreeSet<&str> = report
         .failures
         .iter()
         .map(|failure| failure.symbol.as_str())
@@ -161,7 +161,7 @@ pub(super) fn row(report: &IngestReport) -> ([&'static str; 16], Vec<Value>) {
         Value::UInt(counts.files_unchanged),
         Value::UInt(report.sessions_to_fetch),
         Value::UInt(report.sessions_settled),
-        names(incomplete),
+        Value::Text(incomplete.into_iter().collect::<Vec<_>>().join(" ")),
         Value::Float(report.elapsed.as_secs_f64()),
     ];
     (columns, values)
