@@ -121,13 +121,8 @@ impl App {
         let directory = self.directory();
         directory.create()?;
         let path = directory.database();
-        if !path.exists() && directory.has_files()? {
-            let context = format!(
-                "{} is missing although {} holds files; it is not made anew",
-                path.display(),
-                directory.lake().display()
-            );
-            return Err(StoreError::new(StoreErrorKind::Damaged, context).into());
+        if !path.exists() {
+            refuse_files_without_database(&directory)?;
         }
         let database = Database::open(&path)?;
         let bars = LakeStore::open(directory, database.clone(), events, lock_wait)?;
@@ -144,14 +139,7 @@ impl App {
     ) -> Result<Option<Stores>, AppError> {
         let directory = self.directory();
         let Some(database) = Database::open_existing_read_only(&directory.database())? else {
-            if directory.has_files()? {
-                let context = format!(
-                    "{} is missing although {} holds files",
-                    directory.database().display(),
-                    directory.lake().display()
-                );
-                return Err(StoreError::new(StoreErrorKind::Damaged, context).into());
-            }
+            refuse_files_without_database(&directory)?;
             return Ok(None);
         };
         let bars = LakeStore::open_for_reading(directory, database.clone(), events, Duration::ZERO);
@@ -288,6 +276,19 @@ impl App {
         )?;
         Ok((session, guard))
     }
+}
+
+/// A database that is gone beside a lake that is not: never taken for an empty directory.
+fn refuse_files_without_database(directory: &DataDirectory) -> Result<(), StoreError> {
+    if !directory.has_files()? {
+        return Ok(());
+    }
+    let context = format!(
+        "{} is missing although {} holds files; it is not made anew",
+        directory.database().display(),
+        directory.lake().display()
+    );
+    Err(StoreError::new(StoreErrorKind::Damaged, context))
 }
 
 fn stores(bars: LakeStore, database: Database) -> Stores {

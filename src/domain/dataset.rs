@@ -128,6 +128,14 @@ pub enum Period {
 pub struct PeriodError(String);
 
 impl Period {
+    /// The first and the last date of a month, both inside; a year's bars are derived and have no such use for them.
+    pub fn month_dates(self) -> Option<(SessionDate, SessionDate)> {
+        match self {
+            Self::Month(month) => Some((month.first_day(), month.last_day())),
+            Self::Year(_) => None,
+        }
+    }
+
     /// The period of `frame` that holds `date`: minutes are kept by month, every other frame by year.
     pub fn of(frame: Timeframe, date: SessionDate) -> Self {
         match frame {

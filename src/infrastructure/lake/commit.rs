@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::domain::SessionRecord;
+use rusqlite::Transaction;
+
 use crate::domain::event::Event;
 use crate::domain::merge::Revision;
 use crate::domain::ports::{
     CommitBatch, CommitReceipt, PartitionAnswer, PartitionOutcome, RevisionRow, StoreError,
     StoreErrorKind,
 };
+use crate::domain::{PartitionKey, SessionRecord};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::data_storage::relative_path;
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
@@ -243,12 +245,7 @@ impl LakeStore {
                     .collect();
                 redo::delete_redo_in(transaction, &paths)?;
                 for partition in failed.iter().filter(|partition| !partition.is_blocked) {
-                    delete_revisions_in(
-                        transaction,
-                        &partition.key.dataset,
-                        &partition.key.symbol,
-                        batch.at_us,
-                    )?;
+                    take_back_revisions(transaction, &partition.key, batch.at_us)?;
                 }
             }
             for partition in &succeeded {
@@ -289,8 +286,20 @@ impl LakeStore {
 }
 
 /// A partition's path as the catalog keeps it: relative to the data directory.
-pub(super) fn catalog_path(key: &crate::domain::PartitionKey) -> String {
+pub(super) fn catalog_path(key: &PartitionKey) -> String {
     format!("lake/{}", relative_path(key))
+}
+
+/// Takes back the revisions that a commit announced for a partition that did not change.
+pub(super) fn take_back_revisions(
+    transaction: &Transaction<'_>,
+    key: &PartitionKey,
+    at_us: i64,
+) -> Result<(), StoreError> {
+    if let Some(dates) = key.period.month_dates() {
+        delete_revisions_in(transaction, &key.dataset, &key.symbol, dates, at_us)?;
+    }
+    Ok(())
 }
 
 fn revision_rows(partition: &PreparedPartition, batch: &CommitBatch) -> Vec<RevisionRow> {

@@ -7,9 +7,9 @@ use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::engine::hex_sha256;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
-use crate::infrastructure::sqlite::ohlcv::delete_revisions_in;
 use crate::infrastructure::sqlite::{CommitSummary, RedoRecord, fence, redo};
 
+use super::commit::take_back_revisions;
 use super::lock::PublishLock;
 use super::{LakeStore, REMOVAL_PREFIX};
 
@@ -64,14 +64,7 @@ impl LakeStore {
                     put_files_in(transaction, std::slice::from_ref(&record.file), commit_seq)?;
                 }
                 Verdict::Remove => _ = delete_files_in(transaction, std::slice::from_ref(key))?,
-                Verdict::Forget => {
-                    _ = delete_revisions_in(
-                        transaction,
-                        &key.dataset,
-                        &key.symbol,
-                        record.created_at_us,
-                    )?;
-                }
+                Verdict::Forget => take_back_revisions(transaction, key, record.created_at_us)?,
             }
             redo::delete_redo_in(transaction, std::slice::from_ref(&record.file.path))?;
             Ok(())

@@ -485,3 +485,63 @@ fn a_second_question_keeps_what_the_first_one_put_into_quarantine() {
         .unwrap();
     assert_eq!(record.quarantined.len(), 1);
 }
+
+#[test]
+fn a_failed_month_takes_back_its_own_revisions_alone() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    // August is in the way of its folder; July is revised in the same commit.
+    let mut batch = fixture.batch(&bars(3, 2.0));
+    batch.at_us = 1;
+    let august = PartitionKey {
+        period: Period::Month("2024-08".parse().unwrap()),
+        ..key()
+    };
+    let folder = fixture
+        .store
+        .storage
+        .path_of(&august)
+        .parent()
+        .unwrap()
+        .to_owned();
+    std::fs::write(&folder, b"in the way").unwrap();
+    let month_us = 31 * 86_400_000_000;
+    let mut answer = batch.answers[0].clone();
+    let session = Calendar::nyse()
+        .session("2024-08-02".parse().unwrap())
+        .unwrap()
+        .unwrap();
+    answer.key = august;
+    answer.answer = BarBatch::from_columns(
+        bars(3, 1.0)
+            .into_iter()
+            .map(|bar| Bar {
+                ts_us: bar.ts_us + month_us,
+                ..bar
+            })
+            .collect(),
+        Calendar::nyse(),
+    )
+    .unwrap();
+    answer.sessions[0].session = session;
+    answer.sessions[0].asked.date = session.date();
+    answer.sessions[0].asked.range = InstantRange {
+        start_us: session.window_start_us(),
+        end_us: session.window_end_us(),
+    };
+    batch.answers.push(answer);
+    let receipt = fixture.store.commit(batch).unwrap();
+    assert!(matches!(
+        receipt.partitions[1].outcome,
+        PartitionOutcome::Failed(_)
+    ));
+    let mut revisions = 0;
+    let count = &mut |_| {
+        revisions += 1;
+        true
+    };
+    SqliteOhlcvRepository::new(fixture.store.database.clone())
+        .for_each_revision(&BarSelection::default(), count)
+        .unwrap();
+    assert_eq!(revisions, 3, "July's stay");
+}

@@ -14,6 +14,7 @@ use crate::domain::job::JobId;
 use crate::domain::ports::{
     BarSelection, OhlcvRepository, QuarantinedRow, RevisionRow, StoreError,
 };
+use crate::domain::session::SessionDate;
 use crate::domain::symbol::Symbol;
 use crate::domain::timeframe::Timeframe;
 
@@ -174,17 +175,21 @@ pub(in crate::infrastructure) fn put_revisions_in(
     Ok(())
 }
 
-/// Takes back the revisions that a commit of the moment `seen_at_us` announced and did not make; returns how many.
+/// Takes back the revisions of the sessions from `first` to `last`, both inside, that a commit of the moment
+/// `seen_at_us` announced and did not make; returns how many.
+///
+/// The sessions are those of one partition: another one of the same series may have been committed in the same moment.
 pub(in crate::infrastructure) fn delete_revisions_in(
     transaction: &Transaction<'_>,
     dataset: &Dataset,
     symbol: &Symbol,
+    (first, last): (SessionDate, SessionDate),
     seen_at_us: i64,
 ) -> Result<usize, StoreError> {
     let series_id = series_id_in(transaction, dataset, symbol)?;
     transaction
-        .prepare_cached("DELETE FROM revision WHERE series_id = ? AND seen_at_us = ?")
-        .and_then(|mut delete| delete.execute(params![series_id, seen_at_us]))
+        .prepare_cached("DELETE FROM revision WHERE series_id = ? AND seen_at_us = ? AND session_day BETWEEN ? AND ?")
+        .and_then(|mut delete| delete.execute(params![series_id, seen_at_us, first.days_since_epoch(), last.days_since_epoch()]))
         .during(
             transaction,
             format_args!("take back revisions of {dataset} {symbol}"),
