@@ -7,22 +7,28 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
-use crate::domain::Timeframe;
+use crate::domain::job::JobOwner;
 use crate::domain::ports::{
-    BarSelection, BarStore, Clock, EventPublisher, MarketDataProvider, PartitionFile,
-    ProviderError, StoreError, StoreErrorKind,
+    BarSelection, BarStore, Clock, EventPublisher, JobRepository, MarketDataProvider,
+    OhlcvRepository, PartitionFile, ProviderError, StoreError, StoreErrorKind,
 };
+use crate::domain::{Dataset, Symbol, Timeframe};
 use crate::infrastructure::clock::SystemClock;
+use crate::infrastructure::duckdb::tables::{self, QueryTable};
 use crate::infrastructure::duckdb::{QueryError, QueryLimits, QuerySession, views};
-use crate::infrastructure::lake::{DataDirectory, LakeStore, LockGuard};
+use crate::infrastructure::host;
+use crate::infrastructure::http::{BreakerPolicy, HttpOptions, RetryPolicy};
+use crate::infrastructure::lake::{DataDirectory, JobLease, LakeStore, LockGuard, close_dead_jobs};
 use crate::infrastructure::providers::alpaca::{
     AlpacaCredentials, AlpacaMarketDataAdapter, AlpacaOptions,
 };
 use crate::infrastructure::providers::synthetic::SyntheticProvider;
 use crate::infrastructure::sqlite::{
-    Database, SqliteCheckpointRepository, SqliteJobRepository, SqliteSymbolBarsRepository,
+    Database, SqliteCheckpointRepository, SqliteJobRepository, SqliteOhlcvRepository,
+    SqliteSymbolBarsRepository,
 };
-use crate::ingestion::{IngestionCoordinatorService, Ports};
+use crate::ingestion::coordinator::IngestError;
+use crate::ingestion::{GapsRequest, IngestionCoordinatorService, Ports, list_gaps};
 
 /// The names that `--provider` takes.
 pub const PROVIDERS: [&str; 3] = ["alpaca", "iex", "synthetic"];
@@ -77,6 +83,16 @@ pub struct Stores {
     pub jobs: Arc<SqliteJobRepository>,
     /// How far they are.
     pub checkpoints: Arc<SqliteCheckpointRepository>,
+    /// Rows in quarantine and revisions.
+    pub rows: Arc<SqliteOhlcvRepository>,
+}
+
+/// Who works on a job: the name under which it is kept, and what makes it true.
+pub struct JobWorker {
+    /// To be kept with the job.
+    pub owner: JobOwner,
+    /// Held as long as the work goes on.
+    _lease: JobLease,
 }
 
 /// The program with its configuration.
@@ -126,7 +142,55 @@ impl App {
         }
         let database = Database::open(&path)?;
         let bars = LakeStore::open(directory, database.clone(), events, lock_wait)?;
-        Ok(stores(bars, database))
+        let stores = stores(bars, database);
+        self.close_dead_jobs(&stores)?;
+        Ok(stores)
+    }
+
+    /// Opens what is kept for commands that change no bar but the jobs; `None` when nothing was ever kept there.
+    ///
+    /// # Errors
+    /// When the directory is not usable.
+    pub fn open_job_stores(
+        &self,
+        events: Arc<dyn EventPublisher>,
+    ) -> Result<Option<Stores>, AppError> {
+        let directory = self.directory();
+        if !directory.database().exists() {
+            return self.open_existing_stores(events);
+        }
+        let database = match Database::open(&directory.database()) {
+            Ok(database) => database,
+            // Whoever may only look sees the table as it is.
+            Err(error) if error.kind == StoreErrorKind::NotWritable => {
+                return self.open_existing_stores(events);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let bars = LakeStore::open_for_reading(directory, database.clone(), events, Duration::ZERO);
+        let stores = stores(bars, database);
+        self.close_dead_jobs(&stores)?;
+        Ok(Some(stores))
+    }
+
+    /// Jobs whose processes died are closed by whoever comes next, so that none stays open for ever.
+    fn close_dead_jobs(&self, stores: &Stores) -> Result<(), StoreError> {
+        for job in close_dead_jobs(&self.directory(), &stores.jobs, self.clock.now_us())? {
+            tracing::info!("job {job} was closed: its process had ended without a word");
+        }
+        Ok(())
+    }
+
+    /// This process as the worker on a job.
+    ///
+    /// # Errors
+    /// When its lease cannot be written.
+    pub fn worker(&self) -> Result<JobWorker, AppError> {
+        let lease = JobLease::take(&self.directory(), std::process::id())?;
+        Ok(JobWorker {
+            owner: host::this_process(lease.name()),
+            _lease: lease,
+        })
     }
 
     /// Opens the stores of a data directory for reading; `None` when nothing was ever kept there.
@@ -188,6 +252,33 @@ impl App {
         }
     }
 
+    /// Which choice of provider keeps its bars in `dataset`; `None` when none does as things are configured.
+    pub fn choice_of(&self, dataset: &Dataset) -> Option<ProviderChoice> {
+        let choice = |name: &str| ProviderChoice {
+            name: name.to_owned(),
+            ..ProviderChoice::default()
+        };
+        match dataset.provider() {
+            "alpaca" => Some(ProviderChoice {
+                feed: Some(dataset.feed().to_owned()),
+                // A dataset joins adjustments by hyphens, one of which has a hyphen of its own.
+                adjustment: Some(
+                    dataset
+                        .adjustment()
+                        .replace("spin-off", "spin_off")
+                        .replace('-', ",")
+                        .replace("spin_off", "spin-off"),
+                ),
+                ..choice("alpaca")
+            }),
+            "synthetic" => {
+                let provider = SyntheticProvider::new(self.config.synthetic_seed, self.clock());
+                (provider.profile().dataset == *dataset).then(|| choice("synthetic"))
+            }
+            _ => None,
+        }
+    }
+
     fn alpaca(
         &self,
         name: &str,
@@ -215,7 +306,24 @@ impl App {
             requests_per_minute: Some(alpaca.requests_per_minute),
             realtime: alpaca.is_realtime,
         };
-        Ok(AlpacaMarketDataAdapter::new(options, events)?)
+        let limits = &self.config.http;
+        let defaults = HttpOptions::new("");
+        let http = HttpOptions {
+            connect_timeout: limits.connect_timeout,
+            read_timeout: limits.read_timeout,
+            total_timeout: limits.total_timeout,
+            retry: RetryPolicy {
+                max_attempts: limits.attempts,
+                base_delay: limits.base_delay,
+                ..defaults.retry
+            },
+            breaker: BreakerPolicy {
+                open_for: limits.probe_after,
+                ..defaults.breaker
+            },
+            ..defaults
+        };
+        Ok(AlpacaMarketDataAdapter::with_http(options, http, events)?)
     }
 
     /// The ingest use case over these stores.
@@ -230,6 +338,7 @@ impl App {
             store: Arc::clone(&stores.bars) as Arc<dyn BarStore>,
             ledger: stores.ledger.clone(),
             jobs: stores.jobs.clone(),
+            checkpoints: stores.checkpoints.clone(),
             events,
             clock: self.clock(),
         })
@@ -268,13 +377,78 @@ impl App {
             memory_mb: self.config.query.memory_limit_mb,
             threads: self.config.query.threads,
         };
+        let tables = stores.map_or_else(Vec::new, |stores| self.query_tables(stores));
         let session = views::open_session(
             &files,
+            &tables,
             sql,
             limits,
             &self.directory().staging().join("query"),
         )?;
         Ok((session, guard))
+    }
+}
+
+impl App {
+    /// What the database keeps beside the bars.
+    fn query_tables<'a>(&'a self, stores: &'a Stores) -> Vec<QueryTable<'a>> {
+        let all = BarSelection::default();
+        let quarantine_of = all.clone();
+        vec![
+            QueryTable {
+                name: "quarantine",
+                columns: tables::QUARANTINE,
+                rows: Box::new(move || {
+                    let mut rows = Vec::new();
+                    stores
+                        .rows
+                        .for_each_quarantined(&quarantine_of, &mut |row| {
+                            rows.push(tables::quarantine_row(&row));
+                            true
+                        })?;
+                    Ok(rows)
+                }),
+            },
+            QueryTable {
+                name: "revisions",
+                columns: tables::REVISIONS,
+                rows: Box::new(move || {
+                    let mut rows = Vec::new();
+                    stores.rows.for_each_revision(&all, &mut |row| {
+                        rows.push(tables::revision_row(&row));
+                        true
+                    })?;
+                    Ok(rows)
+                }),
+            },
+            QueryTable {
+                name: "jobs",
+                columns: tables::JOBS,
+                rows: Box::new(|| {
+                    let jobs = stores.jobs.list_jobs(u32::MAX)?;
+                    Ok(jobs.iter().map(tables::job_row).collect())
+                }),
+            },
+            QueryTable {
+                name: "gaps",
+                columns: tables::GAPS,
+                rows: Box::new(|| {
+                    let request = GapsRequest {
+                        symbols: Vec::<Symbol>::new(),
+                        first: None,
+                        last: None,
+                        now_us: self.clock.now_us(),
+                    };
+                    let gaps = list_gaps(stores.ledger.as_ref(), &request);
+                    let gaps =
+                        gaps.map_err(|error: IngestError| QueryError::Setup(error.to_string()))?;
+                    let row = |found: &crate::ingestion::SeriesGap| {
+                        tables::gap_row(&found.dataset, &found.symbol, &found.gap)
+                    };
+                    Ok(gaps.iter().map(row).collect())
+                }),
+            },
+        ]
     }
 }
 
@@ -296,6 +470,7 @@ fn stores(bars: LakeStore, database: Database) -> Stores {
         bars: Arc::new(bars),
         ledger: Arc::new(SqliteSymbolBarsRepository::new(database.clone())),
         jobs: Arc::new(SqliteJobRepository::new(database.clone())),
-        checkpoints: Arc::new(SqliteCheckpointRepository::new(database)),
+        checkpoints: Arc::new(SqliteCheckpointRepository::new(database.clone())),
+        rows: Arc::new(SqliteOhlcvRepository::new(database)),
     }
 }

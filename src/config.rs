@@ -11,7 +11,9 @@ mod file;
 mod origin;
 mod url;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -23,7 +25,7 @@ pub use error::ConfigError;
 pub use file::FILE_NAME;
 pub use origin::{ConfigEntry, Origin};
 
-use file::ConfigFile;
+use file::{ConfigFile, HttpValues, ListValue};
 use origin::{Layered, Setting};
 
 /// A file with every key, its default and what it means: what `marketpipe init` writes.
@@ -108,6 +110,32 @@ pub struct AlpacaConfig {
     pub credentials: CredentialsSource,
 }
 
+/// How long requests may take and how often they are repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Longest time to a connection.
+    pub connect_timeout: Duration,
+    /// Longest silence while an answer is awaited or read.
+    pub read_timeout: Duration,
+    /// Longest time for one attempt.
+    pub total_timeout: Duration,
+    /// Attempts of one request, the first one included.
+    pub attempts: u32,
+    /// The first wait between attempts is random up to this, each further one up to twice as long.
+    pub base_delay: Duration,
+    /// How long a host that failed too often is left alone before it is tried again.
+    pub probe_after: Duration,
+}
+
+/// Where a named list of symbols comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SymbolListSource {
+    /// The configuration itself.
+    Symbols(Vec<String>),
+    /// A file in the format of `--symbols-file`.
+    File(PathBuf),
+}
+
 /// Limits of SQL queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryConfig {
@@ -130,8 +158,12 @@ pub struct Config {
     pub color: ColorWhen,
     /// Units that are fetched at the same time.
     pub parallel_units: usize,
+    /// Limits of requests.
+    pub http: HttpConfig,
     /// How Alpaca is asked.
     pub alpaca: AlpacaConfig,
+    /// Lists of symbols by name, for `@name`.
+    pub lists: BTreeMap<String, SymbolListSource>,
     /// The seed of the synthetic provider.
     pub synthetic_seed: u64,
     /// Limits of SQL queries.
@@ -220,6 +252,7 @@ impl Config {
             .or_default(4)
             .within(1, 64)?
             .note(&mut entries, u32::to_string);
+        let http = load_http(path, values.http, &mut entries)?;
         let alpaca = load_alpaca(flags, environment, &file, &mut entries)?;
         let synthetic_seed = Layered::new("providers.synthetic.seed")
             .file(path, values.providers.synthetic.seed)
@@ -242,6 +275,7 @@ impl Config {
                 .within(0, 604_800)?
                 .note(&mut entries, u32::to_string),
         };
+        let lists = load_lists(&file, &mut entries);
         let parallel_units = usize::try_from(parallel_units).unwrap_or(1);
         let file = file.path;
         Ok(Self {
@@ -249,7 +283,9 @@ impl Config {
             log,
             color,
             parallel_units,
+            http,
             alpaca,
+            lists,
             synthetic_seed,
             query,
             file,
@@ -261,6 +297,83 @@ impl Config {
     pub fn entries(&self) -> &[ConfigEntry] {
         &self.entries
     }
+}
+
+fn load_http(
+    path: Option<&Path>,
+    values: HttpValues,
+    entries: &mut Vec<ConfigEntry>,
+) -> Result<HttpConfig, ConfigError> {
+    let mut within =
+        |key: &'static str, value: Option<u32>, default: u32, least: u32, most: u32| {
+            let setting = Layered::new(key).file(path, value).or_default(default);
+            setting
+                .within(least, most)
+                .map(|setting| setting.note(entries, u32::to_string))
+        };
+    const HOUR_MS: u32 = 3_600_000;
+    let millis = |ms: u32| Duration::from_millis(ms.into());
+    Ok(HttpConfig {
+        connect_timeout: within(
+            "http.connect_timeout_ms",
+            values.connect_timeout_ms,
+            5_000,
+            1,
+            HOUR_MS,
+        )
+        .map(millis)?,
+        read_timeout: within(
+            "http.read_timeout_ms",
+            values.read_timeout_ms,
+            30_000,
+            1,
+            HOUR_MS,
+        )
+        .map(millis)?,
+        total_timeout: within(
+            "http.total_timeout_ms",
+            values.total_timeout_ms,
+            120_000,
+            1,
+            HOUR_MS,
+        )
+        .map(millis)?,
+        attempts: within("http.attempts", values.attempts, 5, 1, 20)?,
+        base_delay: within("http.base_delay_ms", values.base_delay_ms, 500, 0, 60_000)
+            .map(millis)?,
+        probe_after: within(
+            "http.probe_after_ms",
+            values.probe_after_ms,
+            30_000,
+            1,
+            HOUR_MS,
+        )
+        .map(millis)?,
+    })
+}
+
+fn load_lists(
+    file: &ConfigFile,
+    entries: &mut Vec<ConfigEntry>,
+) -> BTreeMap<String, SymbolListSource> {
+    let mut lists = BTreeMap::new();
+    let mut names = Vec::new();
+    for (name, value) in &file.values.lists {
+        let source = match value {
+            ListValue::Symbols(symbols) => SymbolListSource::Symbols(symbols.clone()),
+            ListValue::File(named) => SymbolListSource::File(file.resolve(named)),
+        };
+        lists.insert(name.clone(), source);
+        names.push(name.escape_default().to_string());
+    }
+    Layered::new("lists")
+        .file(
+            file.path.as_deref(),
+            (!names.is_empty()).then(|| names.join(", ")),
+        )
+        .or_default("(none)".into())
+        .note(entries, String::clone);
+    lists
 }
 
 fn load_alpaca(

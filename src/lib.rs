@@ -21,7 +21,7 @@
 //!    [`domain::merge`] and [`domain::ports`].
 //! 2. One ingest, from the command to the file: [`cli`] reads the arguments, [`app`] puts the parts together,
 //!    [`ingestion::plan`] decides what is missing, [`ingestion::coordinator`] fetches and judges,
-//!    [`infrastructure::lake`] commits.
+//!    [`infrastructure::lake`] commits. [`domain::gaps`] says what is missing afterwards.
 //! 3. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
 //!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
 

@@ -1,11 +1,13 @@
 //! The arguments of every command, with their help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::output::OutputFormat;
 use crate::config::ColorWhen;
+use crate::domain::GapReason;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -69,10 +71,16 @@ pub(super) enum Command {
         after_help = "Examples:\n  marketpipe status\n  marketpipe status --symbols AAPL,MSFT --format json"
     )]
     Status(StatusArgs),
-    /// Past and running ingests
-    #[command(after_help = "Examples:\n  marketpipe jobs list\n  marketpipe jobs show 12")]
+    /// What is missing in regular hours, one row for each range, with its reason
+    #[command(after_help = GAPS_EXAMPLES)]
+    Gaps(GapsArgs),
+    /// Ask the provider for what was never asked for, not final or not entitled
+    #[command(after_help = REPAIR_EXAMPLES)]
+    Repair(RepairArgs),
+    /// Past and running ingests: list, show, resume, cancel, prune
+    #[command(after_help = "Examples:\n  marketpipe jobs list\n  marketpipe jobs resume 12")]
     Jobs(JobsArgs),
-    /// Ask the lake in SQL: views bars_1m and calendar
+    /// Ask the lake in SQL: bars_1m, calendar, gaps, jobs, quarantine, revisions
     #[command(after_help = QUERY_EXAMPLES)]
     Query(QueryArgs),
     /// The configuration in force
@@ -103,11 +111,32 @@ Dates are session dates, both inside; instants such as 2024-07-01T13:30:00Z make
 Without dates: from the last settled session on, or the last 30 days for a new symbol, up to now.
 Credentials: APCA_API_KEY_ID and APCA_API_SECRET_KEY.";
 
+const GAPS_EXAMPLES: &str = "\
+Examples:
+  marketpipe gaps --symbols AAPL --start 2024-07-01
+  marketpipe gaps --reason 'not asked'
+  marketpipe gaps --min-minutes 5 --format json
+
+Reasons: not asked, no trade (asked, and the provider had no bar), quarantined (its only row broke a rule), not entitled
+(the plan did not include it or something asked for with it). Weekends, holidays and the afternoon of a half day are no gaps.
+Without dates: from the first session that was ever asked for up to now.";
+
+const REPAIR_EXAMPLES: &str = "\
+Examples:
+  marketpipe repair
+  marketpipe repair --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-31
+  marketpipe repair --empty --start 2024-07-01
+
+Every dataset is asked of the provider that it came from, for what `gaps` shows as not asked, as not entitled, or as
+provisional. Rows in quarantine are asked for again by `ingest --refresh`.";
+
 const QUERY_EXAMPLES: &str = "\
 Examples:
   marketpipe query \"select symbol, session_date, sum(volume) from bars_1m where segment = 'regular' group by all order by all\"
   marketpipe query \"from calendar where half_day and session_date > '2024-01-01'\" --format csv
   marketpipe query \"describe bars_1m\"
+  marketpipe query \"from revisions where symbol = 'AAPL' order by seen_at desc limit 20\"
+  marketpipe query \"select rule, count(*) from quarantine group by rule\"
 
 Times are TIMESTAMP in UTC. One reading statement; no file, network or write access from SQL.";
 
@@ -120,7 +149,7 @@ pub(super) struct DemoArgs {
 
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct IngestArgs {
-    /// Symbols, separated by commas
+    /// Symbols, separated by commas; @NAME for a list of the configuration
     #[arg(
         long,
         value_delimiter = ',',
@@ -128,7 +157,7 @@ pub(super) struct IngestArgs {
         required_unless_present = "symbols_file"
     )]
     pub(super) symbols: Vec<String>,
-    /// File of symbols, separated by commas, blanks or lines, # for comments; - for stdin
+    /// File of symbols and @NAMEs, separated by commas, blanks or lines, # for comments; - for stdin
     #[arg(long, value_name = "FILE")]
     pub(super) symbols_file: Option<PathBuf>,
     /// Who is asked: alpaca, iex (Alpaca's IEX feed) or synthetic (made up)
@@ -171,6 +200,57 @@ pub(super) struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct GapsArgs {
+    /// Symbols, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub(super) symbols: Vec<String>,
+    /// First session date
+    #[arg(long, value_name = "D")]
+    pub(super) start: Option<String>,
+    /// Last session date
+    #[arg(long, value_name = "D")]
+    pub(super) end: Option<String>,
+    /// Only gaps for this reason
+    #[arg(long, value_name = "REASON", value_parser = read_reason)]
+    pub(super) reason: Option<GapReason>,
+    /// Only gaps of at least so many minutes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) min_minutes: u32,
+}
+
+fn read_reason(text: &str) -> Result<GapReason, String> {
+    let named = GapReason::ALL
+        .into_iter()
+        .find(|reason| reason.as_str() == text.replace(['-', '_'], " "));
+    named.ok_or_else(|| {
+        let known = GapReason::ALL.map(GapReason::as_str);
+        format!("expected one of: {}", known.join(", "))
+    })
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RepairArgs {
+    /// Symbols, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub(super) symbols: Vec<String>,
+    /// First session date
+    #[arg(long, value_name = "D")]
+    pub(super) start: Option<String>,
+    /// Last session date
+    #[arg(long, value_name = "D")]
+    pub(super) end: Option<String>,
+    /// Ask again for sessions that were answered with nothing, too
+    #[arg(long)]
+    pub(super) empty: bool,
+    /// How long to wait for another process that commits
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(super) wait: u64,
+    /// Stop after this time; what was committed is kept
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) max_runtime: Option<u64>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct JobsArgs {
     #[command(subcommand)]
     pub(super) command: JobsCommand,
@@ -195,6 +275,56 @@ pub(super) enum JobsCommand {
         /// Its number
         id: i64,
     },
+    /// Go on with a job that ended before its work was done
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs resume 12\n  marketpipe jobs resume 12 --max-runtime 3600"
+    )]
+    Resume {
+        /// Its number
+        id: i64,
+        /// How long to wait for another process that commits
+        #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+        wait: u64,
+        /// Stop after this time; what was committed is kept
+        #[arg(long, value_name = "SECONDS")]
+        max_runtime: Option<u64>,
+    },
+    /// End a job, whoever runs it; what it has committed is kept
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs cancel 12\n  marketpipe jobs cancel 12 --data-dir /srv/bars"
+    )]
+    Cancel {
+        /// Its number
+        id: i64,
+    },
+    /// Forget jobs that ended long ago; those that quarantine or revisions refer to stay
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs prune --older-than 90d\n  marketpipe jobs prune --older-than 12h"
+    )]
+    Prune {
+        /// An age in weeks, days, hours or minutes: 13w, 90d, 12h, 30m
+        #[arg(long, value_name = "AGE", value_parser = read_age)]
+        older_than: Duration,
+    },
+}
+
+/// An age such as `90d`.
+fn read_age(text: &str) -> Result<Duration, String> {
+    let seconds_of = |unit: &str| match unit {
+        "w" => Some(7 * 86_400),
+        "d" => Some(86_400),
+        "h" => Some(3_600),
+        "m" => Some(60),
+        _ => None,
+    };
+    let parsed = text
+        .char_indices()
+        .last()
+        .map(|(at, _)| text.split_at(at))
+        .and_then(|(number, unit)| Some((number.parse::<u32>().ok()?, seconds_of(unit)?)));
+    parsed
+        .map(|(number, seconds)| Duration::from_secs(u64::from(number) * seconds))
+        .ok_or_else(|| "expected a number with its unit, such as 90d, 12h or 30m".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -247,4 +377,41 @@ pub(super) struct FakeAlpacaArgs {
     /// Seed of the made-up bars
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_a_number_and_a_unit() {
+        for (text, hours) in [("90d", 2160), ("2w", 336), ("12h", 12), ("120m", 2)] {
+            assert_eq!(
+                read_age(text),
+                Ok(Duration::from_secs(hours * 3600)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "90",
+            "d",
+            "-1d",
+            "1.5d",
+            "90y",
+            "90 d",
+            "99999999999d",
+            "9é",
+        ] {
+            assert!(read_age(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_read_as_people_write_them() {
+        for text in ["not asked", "not-asked", "not_asked"] {
+            assert_eq!(read_reason(text), Ok(GapReason::NotAsked));
+        }
+        assert!(read_reason("lost").unwrap_err().contains("not entitled"));
+    }
 }

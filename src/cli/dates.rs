@@ -47,6 +47,28 @@ pub(super) fn read_range(
     }
 }
 
+/// The session date of a flag.
+pub(super) fn read_date(flag: &str, text: Option<&str>) -> Result<Option<SessionDate>, CliError> {
+    let Some(text) = text else { return Ok(None) };
+    let date = text.parse();
+    date.map(Some)
+        .map_err(|error| usage(format!("{flag}: {error}")))
+}
+
+/// The session dates of `--start` and `--end`, where both are optional.
+pub(super) fn read_dates(
+    start: Option<&str>,
+    end: Option<&str>,
+) -> Result<(Option<SessionDate>, Option<SessionDate>), CliError> {
+    let dates = (read_date("--start", start)?, read_date("--end", end)?);
+    match dates {
+        (Some(first), Some(last)) if last < first => {
+            Err(usage(format!("--start {first} is after --end {last}")))
+        }
+        dates => Ok(dates),
+    }
+}
+
 fn read_bound(flag: &str, text: &str) -> Result<Bound, CliError> {
     if let Ok(date) = text.parse::<SessionDate>() {
         return Ok(Bound::Session(date));

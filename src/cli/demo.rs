@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use super::args::{DemoArgs, IngestArgs};
 use super::exit::{CliError, Exit};
 use super::fake_alpaca::{made_up_bars, tape_bars};
-use super::ingest::{self, Executed};
+use super::ingest::{limits_of, order_of};
 use super::output::with_thousands;
 use super::session::CliSession;
 use super::sparkline::sparkline;
 use super::summary;
-use super::symbols::{SymbolList, read_symbols};
+use super::symbols::read_legal_symbols;
 use crate::app::Stores;
 use crate::config::{Config, Environment, Flags};
 use crate::domain::ports::{BarSelection, BarStore, SymbolBarsRepository};
@@ -42,8 +42,8 @@ pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliErro
         .keep
         .clone()
         .unwrap_or_else(|| PathBuf::from("marketpipe-demo"));
-    let list = read_symbols(&[SYMBOLS.to_owned()], None)?;
-    let server = start_server(&list.symbols)?;
+    let symbols = read_legal_symbols(session, &[SYMBOLS.to_owned()])?;
+    let server = start_server(&symbols)?;
     let demo = session.with_config(demo_config(&folder, &server)?);
 
     say(&demo, "MarketPipe demo: made-up bars, the real pipeline\n");
@@ -59,16 +59,16 @@ pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliErro
         "   with a rate limit hit, a half day, a holiday, half an hour missing and one impossible bar.\n",
     );
     say(&demo, "2. First ingest");
-    let first = ingest_once(&demo, &list)?;
+    let first = ingest_once(&demo, &symbols)?;
     say(&demo, &summary::render(&first));
     say(&demo, "\n3. The same ingest again: nothing is asked twice");
-    let second = ingest_once(&demo, &list)?;
+    let second = ingest_once(&demo, &symbols)?;
     say(&demo, &summary::render(&second));
     let stores = demo.stores()?;
     say(&demo, "\n4. What is missing, and why");
-    report_gaps(&demo, &stores, &list.symbols)?;
+    report_gaps(&demo, &stores, &symbols)?;
     say(&demo, "\n5. Closing prices of the regular sessions");
-    draw(&demo, &stores, &list.symbols)?;
+    draw(&demo, &stores, &symbols)?;
     say(&demo, &next_steps(&folder));
     Ok(Exit::Done)
 }
@@ -151,7 +151,7 @@ fn date(text: &str) -> Result<SessionDate, CliError> {
         .map_err(|error| CliError::new(Exit::Bug, format!("demo date `{text}`: {error}")))
 }
 
-fn ingest_once(session: &CliSession, list: &SymbolList) -> Result<IngestReport, CliError> {
+fn ingest_once(session: &CliSession, symbols: &[Symbol]) -> Result<IngestReport, CliError> {
     let args = IngestArgs {
         provider: "alpaca".to_owned(),
         start: Some(FIRST.to_owned()),
@@ -159,10 +159,10 @@ fn ingest_once(session: &CliSession, list: &SymbolList) -> Result<IngestReport, 
         wait: 30,
         ..IngestArgs::default()
     };
-    match ingest::execute(session, &args, list)? {
-        Executed::Ran(report, Exit::Done | Exit::Partial) => Ok(*report),
-        Executed::Ran(_, exit) => Err(CliError::new(exit, "the demo's ingest did not finish")),
-        Executed::Planned(exit) => Err(CliError::new(exit, "the demo was only planned")),
+    let ran = order_of(session, &args, symbols).run(session, limits_of(&args), None)?;
+    match ran.exit {
+        Exit::Done | Exit::Partial => Ok(ran.report),
+        exit => Err(CliError::new(exit, "the demo's ingest did not finish")),
     }
 }
 

@@ -320,7 +320,7 @@ fn hint_for_sql(words: &str) -> Option<&'static str> {
         );
     }
     (lower.contains("table with name") || lower.contains("does not exist"))
-        .then_some("the views are bars_1m and calendar; `describe bars_1m` lists columns")
+        .then_some("there are bars_1m, calendar, gaps, jobs, quarantine and revisions; `describe bars_1m` lists columns")
 }
 
 impl From<AppError> for CliError {

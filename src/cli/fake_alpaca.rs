@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use super::args::FakeAlpacaArgs;
 use super::exit::{CliError, Exit};
-use super::symbols::read_symbols;
+use super::session::CliSession;
+use super::symbols::read_legal_symbols;
 use crate::domain::{BarColumns, Calendar, SessionDate, Symbol};
 use crate::infrastructure::fake_alpaca::{
     FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, RateLimit, Tape, TapeBar,
@@ -12,25 +13,22 @@ use crate::infrastructure::fake_alpaca::{
 use crate::infrastructure::providers::synthetic::synthetic_session;
 
 /// Serves until Ctrl-C.
-pub(super) fn run(args: &FakeAlpacaArgs) -> Result<Exit, CliError> {
-    let list = read_symbols(&args.symbols, None)?;
-    if let Some((_, error)) = list.malformed.first() {
-        return Err(CliError::new(Exit::Usage, error.to_string()));
-    }
+pub(super) fn run(session: &CliSession, args: &FakeAlpacaArgs) -> Result<Exit, CliError> {
+    let symbols = read_legal_symbols(session, &args.symbols)?;
     let date = |flag: &str, text: &str| {
         text.parse::<SessionDate>()
             .map_err(|error| CliError::new(Exit::Usage, format!("{flag}: {error}")))
     };
     let (first, last) = (date("--start", &args.start)?, date("--end", &args.end)?);
-    if last < first || list.symbols.is_empty() {
+    if last < first || symbols.is_empty() {
         let message = format!(
             "nothing to serve: {} symbols from {first} to {last}",
-            list.symbols.len()
+            symbols.len()
         );
         return Err(CliError::new(Exit::Usage, message));
     }
     let mut tape = Tape::new();
-    for symbol in &list.symbols {
+    for symbol in &symbols {
         for feed in ["sip", "iex"] {
             tape.insert(
                 feed,
@@ -54,7 +52,7 @@ pub(super) fn run(args: &FakeAlpacaArgs) -> Result<Exit, CliError> {
     let text = format!(
         "serving made-up bars of {} symbols from {first} to {last}; Ctrl-C ends it\n\
          export MARKETPIPE_ALPACA_URL={} APCA_API_KEY_ID={FAKE_KEY_ID} APCA_API_SECRET_KEY={FAKE_SECRET}\n",
-        list.symbols.len(),
+        symbols.len(),
         server.base_url()
     );
     _ = std::io::stderr().write_all(text.as_bytes());

@@ -1,11 +1,15 @@
-//! `jobs`: past and running ingests.
+//! `jobs`: past and running ingests; going on with one, ending one, forgetting old ones.
 
-use super::args::{JobsArgs, JobsCommand};
+use std::time::Duration;
+
+use super::args::JobsCommand;
 use super::exit::{CliError, Exit};
+use super::order::{IngestOrder, RunLimits};
 use super::output::Value;
 use super::session::CliSession;
+use crate::app::Stores;
 use crate::domain::instant::format_utc;
-use crate::domain::job::{IngestionJob, JobId};
+use crate::domain::job::{IngestionJob, JobId, JobState};
 use crate::domain::ports::{CheckpointRepository, JobRepository, StoreErrorKind};
 
 const COLUMNS: [&str; 14] = [
@@ -25,42 +29,140 @@ const COLUMNS: [&str; 14] = [
     "message",
 ];
 
-/// Prints jobs, or one job with its units.
-pub(super) fn run(session: &CliSession, args: &JobsArgs) -> Result<Exit, CliError> {
-    let stores = session.stores()?;
-    match args.command {
+/// Prints jobs, or does what is wanted of one.
+pub(super) fn run(session: &CliSession, command: JobsCommand) -> Result<Exit, CliError> {
+    match command {
         JobsCommand::List { limit } => {
-            let jobs = stores.jobs.list_jobs(limit)?;
+            let jobs = session.job_stores()?.jobs.list_jobs(limit)?;
             session.write_rows("jobs", &COLUMNS, jobs.iter().map(row))
         }
-        JobsCommand::Show { id } => {
-            let job = stores
-                .jobs
-                .get_job(JobId(id))
-                .map_err(|error| match error.kind {
-                    StoreErrorKind::Missing => {
-                        CliError::new(Exit::Usage, format!("there is no job {id}"))
-                            .with_hint("`marketpipe jobs list` shows all")
-                    }
-                    _ => error.into(),
-                })?;
-            session.say(&describe(&job));
-            let units = stores.checkpoints.list_checkpoints(JobId(id))?;
-            let rows = units.iter().map(|unit| {
-                vec![
-                    Value::UInt(unit.unit.into()),
-                    Value::Text(unit.description.clone()),
-                    Value::UInt(unit.committed.into()),
-                    Value::UInt(unit.total.into()),
-                ]
-            });
-            session.write_rows(
-                "job",
-                &["unit", "covers", "partitions_committed", "partitions"],
-                rows,
-            )
+        JobsCommand::Show { id } => show(session, id),
+        JobsCommand::Resume {
+            id,
+            wait,
+            max_runtime,
+        } => {
+            let limits = RunLimits {
+                wait: Duration::from_secs(wait),
+                max_runtime: max_runtime.map(Duration::from_secs),
+            };
+            resume(session, id, limits)
         }
+        JobsCommand::Cancel { id } => cancel(session, id),
+        JobsCommand::Prune { older_than } => prune(session, older_than),
     }
+}
+
+fn get_job(stores: &Stores, id: i64) -> Result<IngestionJob, CliError> {
+    stores
+        .jobs
+        .get_job(JobId(id))
+        .map_err(|error| match error.kind {
+            StoreErrorKind::Missing => CliError::new(Exit::Usage, format!("there is no job {id}"))
+                .with_hint("`marketpipe jobs list` shows all"),
+            _ => error.into(),
+        })
+}
+
+fn show(session: &CliSession, id: i64) -> Result<Exit, CliError> {
+    let stores = session.job_stores()?;
+    session.say(&describe(&get_job(&stores, id)?));
+    let units = stores.checkpoints.list_checkpoints(JobId(id))?;
+    let rows = units.iter().map(|unit| {
+        vec![
+            Value::UInt(unit.unit.into()),
+            Value::Text(unit.description.clone()),
+            Value::UInt(unit.committed.into()),
+            Value::UInt(unit.total.into()),
+        ]
+    });
+    session.write_rows(
+        "job",
+        &["unit", "covers", "partitions_committed", "partitions"],
+        rows,
+    )
+}
+
+/// Goes on with a job: what it asked for and what is not there yet.
+fn resume(session: &CliSession, id: i64, limits: RunLimits) -> Result<Exit, CliError> {
+    let job = get_job(&session.job_stores()?, id)?;
+    match job.state() {
+        JobState::Completed => {
+            session.say(&format!(
+                "job {id} is completed: there is nothing to go on with"
+            ));
+            return Ok(Exit::Done);
+        }
+        JobState::Pending | JobState::Running => {
+            let owner = job.owner();
+            let message = format!(
+                "job {id} is at work in process {} on {}",
+                owner.pid, owner.host
+            );
+            return Err(CliError::new(Exit::TryLater, message)
+                .with_hint(format!("`marketpipe jobs cancel {id}` ends it")));
+        }
+        JobState::Cancelled => {
+            return Err(
+                CliError::new(Exit::Usage, format!("job {id} was cancelled"))
+                    .with_hint("run its command again: what was committed is kept"),
+            );
+        }
+        JobState::Partial | JobState::Failed | JobState::Interrupted => {}
+    }
+    let order = job.spec().map(IngestOrder::from_spec).transpose();
+    let order = order.map_err(|error| {
+        let message = format!("the request of job {id} cannot be read: {error}");
+        CliError::new(Exit::Storage, message).with_hint("run its command again")
+    })?;
+    let Some(order) = order else {
+        let message = format!("job {id} was made by an older version, which kept no request");
+        return Err(CliError::new(Exit::Usage, message)
+            .with_hint(format!("run its command again: {}", job.request())));
+    };
+    session.say(&format!("job {id} goes on: {}", job.request()));
+    order.run(session, limits, Some(job))?.tell(session)
+}
+
+/// Ends a job: a running one is asked to, one that might be resumed is closed for good.
+fn cancel(session: &CliSession, id: i64) -> Result<Exit, CliError> {
+    let stores = session.job_stores()?;
+    let job = get_job(&stores, id)?;
+    if stores.jobs.request_cancel(job.id())? {
+        let pid = job.owner().pid;
+        session.say(&format!(
+            "job {id} ends within a few seconds (process {pid}); what it has committed is kept"
+        ));
+        return Ok(Exit::Done);
+    }
+    let job = get_job(&stores, id)?;
+    if matches!(job.state(), JobState::Completed | JobState::Cancelled) {
+        session.say(&format!("job {id} is {} already", job.state()));
+        return Ok(Exit::Done);
+    }
+    let (from, counts) = (job.state(), *job.counts());
+    let message = Some(format!("cancelled after it was {from}"));
+    let now_us = session.app.clock().now_us();
+    let cancelled = job.finish(JobState::Cancelled, counts, message, now_us);
+    let cancelled = cancelled.map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+    stores.jobs.claim_job(&cancelled, from)?;
+    session.say(&format!(
+        "job {id} is cancelled; what it has committed is kept"
+    ));
+    Ok(Exit::Done)
+}
+
+fn prune(session: &CliSession, older_than: Duration) -> Result<Exit, CliError> {
+    let stores = session.job_stores()?;
+    let age_us = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX);
+    let before_us = session.app.clock().now_us().saturating_sub(age_us);
+    let pruned = stores.jobs.prune_jobs(before_us)?;
+    let kept = match pruned.kept {
+        0 => String::new(),
+        kept => format!("; {kept} stay because quarantine or revisions refer to them"),
+    };
+    session.say(&format!("{} jobs are forgotten{kept}", pruned.deleted));
+    Ok(Exit::Done)
 }
 
 fn row(job: &IngestionJob) -> Vec<Value> {

@@ -7,12 +7,15 @@ mod dates;
 mod demo;
 pub mod exit;
 mod fake_alpaca;
+mod gaps;
 mod ingest;
 mod jobs;
 mod logging;
+mod order;
 pub mod output;
 mod providers;
 mod query;
+mod repair;
 mod session;
 mod sparkline;
 mod status;
@@ -62,10 +65,12 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Demo(args) => demo::run(&session, &args),
         Command::Ingest(args) => ingest::run(&session, &args),
         Command::Status(args) => status::run(&session, &args),
-        Command::Jobs(args) => jobs::run(&session, &args),
+        Command::Gaps(args) => gaps::run(&session, &args),
+        Command::Repair(args) => repair::run(&session, &args),
+        Command::Jobs(args) => jobs::run(&session, args.command),
         Command::Query(args) => query::run(&session, &args),
         Command::Config(args) => config_show::run(&session, &args),
         Command::Providers => providers::run(&session),
-        Command::FakeAlpaca(args) => fake_alpaca::run(&args),
+        Command::FakeAlpaca(args) => fake_alpaca::run(&session, &args),
     }
 }

@@ -84,6 +84,12 @@ impl CliSession {
         self.existing_stores()?.ok_or_else(|| self.nothing_kept())
     }
 
+    /// The stores for work on jobs: those of dead processes are closed on the way.
+    pub(super) fn job_stores(&self) -> Result<Stores, CliError> {
+        let stores = self.app.open_job_stores(self.events())?;
+        stores.ok_or_else(|| self.nothing_kept())
+    }
+
     /// The message that there is nothing yet.
     pub(super) fn nothing_kept(&self) -> CliError {
         let directory = self.app.directory();

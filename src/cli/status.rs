@@ -4,7 +4,7 @@ use super::args::StatusArgs;
 use super::exit::{CliError, Exit};
 use super::output::Value;
 use super::session::CliSession;
-use super::symbols::read_symbols;
+use super::symbols::read_legal_symbols;
 use crate::domain::ports::{SeriesStatus, SymbolBarsRepository};
 
 const COLUMNS: [&str; 9] = [
@@ -21,20 +21,13 @@ const COLUMNS: [&str; 9] = [
 
 /// Prints one row for each series.
 pub(super) fn run(session: &CliSession, args: &StatusArgs) -> Result<Exit, CliError> {
-    let list = read_symbols(&args.symbols, None)?;
-    if let Some((text, error)) = list.malformed.first() {
-        return Err(CliError::new(
-            Exit::Usage,
-            format!("--symbols: `{text}`: {error}"),
-        ));
-    }
+    let symbols = read_legal_symbols(session, &args.symbols)?;
     let stores = session.stores()?;
-    let held = stores.ledger.list_status(&list.symbols)?;
-    if held.is_empty() && list.symbols.is_empty() {
+    let held = stores.ledger.list_status(&symbols)?;
+    if held.is_empty() && symbols.is_empty() {
         return Err(session.nothing_kept());
     }
-    let missing: Vec<&str> = list
-        .symbols
+    let missing: Vec<&str> = symbols
         .iter()
         .filter(|symbol| !held.iter().any(|row| row.symbol == **symbol))
         .map(|symbol| symbol.as_str())

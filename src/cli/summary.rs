@@ -1,10 +1,15 @@
 //! The closing summary of an ingest, for people and for scripts.
 
 use super::output::{Value, human_bytes, human_duration, with_thousands};
-use crate::ingestion::IngestReport;
+use crate::domain::Symbol;
+use crate::domain::instant::format_utc;
+use crate::ingestion::{IngestReport, SymbolFailure};
 
 /// Failures that are listed one by one; the rest is counted.
 const LISTED_FAILURES: usize = 10;
+
+/// Symbols that are named one by one.
+const NAMED_SYMBOLS: usize = 20;
 
 /// The summary in a few lines.
 pub(super) fn render(report: &IngestReport) -> String {
@@ -76,36 +81,86 @@ pub(super) fn render_problems(report: &IngestReport) -> String {
 
 fn problems(report: &IngestReport) -> Vec<String> {
     let mut lines = Vec::new();
-    for failure in report.failures.iter().take(LISTED_FAILURES) {
+    // Symbols that were asked for together fail together.
+    let mut failures: Vec<(&SymbolFailure, Vec<Symbol>)> = Vec::new();
+    for failure in &report.failures {
+        match failures.last_mut() {
+            Some((first, symbols))
+                if first.part == failure.part && first.reason == failure.reason =>
+            {
+                symbols.push(failure.symbol.clone());
+            }
+            _ => failures.push((failure, vec![failure.symbol.clone()])),
+        }
+    }
+    for (failure, symbols) in failures.iter().take(LISTED_FAILURES) {
         lines.push(format!(
             "  failed    {} {}: {}",
-            failure.symbol, failure.part, failure.reason
+            names(symbols),
+            failure.part,
+            failure.reason
         ));
     }
-    if report.failures.len() > LISTED_FAILURES {
+    if failures.len() > LISTED_FAILURES {
+        let rest = failures.iter().skip(LISTED_FAILURES);
+        let symbols: std::collections::BTreeSet<Symbol> = rest
+            .flat_map(|(_, symbols)| symbols.iter().cloned())
+            .collect();
+        let symbols: Vec<Symbol> = symbols.into_iter().collect();
         lines.push(format!(
-            "  failed    and {} more",
-            report.failures.len() - LISTED_FAILURES
+            "  failed    and {} more parts of {}; `marketpipe gaps --reason 'not asked'` has them all",
+            failures.len() - LISTED_FAILURES,
+            names(&symbols)
+        ));
+    }
+    for row in &report.quarantined {
+        let at = row
+            .ts_us
+            .map_or_else(|| "without a readable time".to_owned(), format_utc);
+        lines.push(format!("  apart     {} {at}: {}", row.symbol, row.rule));
+    }
+    let listed = u64::try_from(report.quarantined.len()).unwrap_or(u64::MAX);
+    if report.counts.rows_quarantined > listed {
+        lines.push(format!(
+            "  apart     and {} more rows: `marketpipe query \"from quarantine\"` has them all",
+            with_thousands(report.counts.rows_quarantined - listed)
+        ));
+    }
+    if report.not_done.sessions > 0 {
+        lines.push(format!(
+            "  not done  {} sessions of {}: the same command{} goes on",
+            with_thousands(u64::try_from(report.not_done.sessions).unwrap_or(u64::MAX)),
+            names(&report.not_done.symbols),
+            report
+                .job
+                .map(|job| format!(" or `marketpipe jobs resume {job}`"))
+                .unwrap_or_default(),
         ));
     }
     if !report.no_data.is_empty() {
-        let names: Vec<&str> = report
-            .no_data
-            .iter()
-            .take(20)
-            .map(|symbol| symbol.as_str())
-            .collect();
-        let more = if report.no_data.len() > names.len() {
-            format!(" and {} more", report.no_data.len() - names.len())
-        } else {
-            String::new()
-        };
         lines.push(format!(
-            "  no data   {}{more}: not a single bar in the requested range",
-            names.join(", ")
+            "  no data   {}: not a single bar in the requested range",
+            names(&report.no_data)
         ));
     }
     lines
+}
+
+/// The first symbols by name, the others as a number.
+fn names(symbols: &[Symbol]) -> String {
+    let names: Vec<&str> = symbols
+        .iter()
+        .take(NAMED_SYMBOLS)
+        .map(Symbol::as_str)
+        .collect();
+    let more = match symbols.len() - names.len() {
+        0 => String::new(),
+        more => format!(
+            " and {} more",
+            with_thousands(u64::try_from(more).unwrap_or(u64::MAX))
+        ),
+    };
+    names.join(", ") + &more
 }
 
 #[expect(

@@ -1,9 +1,12 @@
 //! Lists of symbols as users write them. Knows no provider.
 
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
 use super::exit::{CliError, Exit};
+use super::session::CliSession;
+use crate::config::SymbolListSource;
 use crate::domain::Symbol;
 use crate::domain::symbol::SymbolError;
 
@@ -14,8 +17,13 @@ pub(super) struct SymbolList {
     pub(super) malformed: Vec<(String, SymbolError)>,
 }
 
-/// Reads `--symbols A,B` and `--symbols-file FILE`; for both `-` is standard input.
-pub(super) fn read_symbols(list: &[String], file: Option<&Path>) -> Result<SymbolList, CliError> {
+/// Reads `--symbols A,B` and `--symbols-file FILE`; for both `-` is standard input, and `@NAME` in either is a list
+/// of the configuration.
+pub(super) fn read_symbols(
+    list: &[String],
+    file: Option<&Path>,
+    lists: &BTreeMap<String, SymbolListSource>,
+) -> Result<SymbolList, CliError> {
     let mut text = match list {
         [only] if only == "-" => read_file(Path::new("-"))?,
         _ => list.join(","),
@@ -24,7 +32,29 @@ pub(super) fn read_symbols(list: &[String], file: Option<&Path>) -> Result<Symbo
         text.push('\n');
         text.push_str(&read_file(path)?);
     }
-    Ok(parse_symbols(&text))
+    let mut reader = SymbolReader {
+        lists,
+        open_lists: Vec::new(),
+        seen: HashSet::new(),
+        list: SymbolList::default(),
+    };
+    reader.read(&text)?;
+    Ok(reader.list)
+}
+
+/// Reads `--symbols A,B` where every symbol must be legal; none means all.
+pub(super) fn read_legal_symbols(
+    session: &CliSession,
+    list: &[String],
+) -> Result<Vec<Symbol>, CliError> {
+    let list = read_symbols(list, None, &session.app.config().lists)?;
+    match list.malformed.first() {
+        Some((text, error)) => Err(CliError::new(
+            Exit::Usage,
+            format!("--symbols: `{text}`: {error}"),
+        )),
+        None => Ok(list.symbols),
+    }
 }
 
 fn read_file(path: &Path) -> Result<String, CliError> {
@@ -42,39 +72,107 @@ fn read_file(path: &Path) -> Result<String, CliError> {
     })
 }
 
-/// Parses symbols separated by commas or white space; `#` begins a comment that ends with the line.
-///
-/// Case does not matter, and a share class may be written with a hyphen: `brk-b` is `BRK.B`.
-fn parse_symbols(text: &str) -> SymbolList {
-    let mut list = SymbolList::default();
-    let words = text
-        .lines()
-        .map(|line| line.split_once('#').map_or(line, |(before, _)| before))
-        .flat_map(|line| line.split(|c: char| c == ',' || c.is_whitespace()))
-        .filter(|word| !word.is_empty());
-    let mut seen = std::collections::HashSet::new();
-    for word in words {
-        match word
-            .to_ascii_uppercase()
-            .replace('-', ".")
-            .parse::<Symbol>()
-        {
-            Ok(symbol) if seen.insert(symbol.clone()) => list.symbols.push(symbol),
-            Ok(_) => {}
-            Err(error) => {
-                // In the words of the user, not in ours.
-                let error = word.parse::<Symbol>().err().unwrap_or(error);
-                list.malformed
-                    .push((word.escape_default().to_string(), error));
+struct SymbolReader<'a> {
+    lists: &'a BTreeMap<String, SymbolListSource>,
+    /// Lists that are being read, the outermost first.
+    open_lists: Vec<String>,
+    seen: HashSet<Symbol>,
+    list: SymbolList,
+}
+
+impl SymbolReader<'_> {
+    /// Reads symbols separated by commas or white space; `#` begins a comment that ends with the line.
+    ///
+    /// Case does not matter, and a share class may be written with a hyphen: `brk-b` is `BRK.B`.
+    fn read(&mut self, text: &str) -> Result<(), CliError> {
+        let words = text
+            .lines()
+            .map(|line| line.split_once('#').map_or(line, |(before, _)| before))
+            .flat_map(|line| line.split(|c: char| c == ',' || c.is_whitespace()))
+            .filter(|word| !word.is_empty());
+        for word in words {
+            if let Some(name) = word.strip_prefix('@') {
+                self.read_list(name)?;
+                continue;
+            }
+            match word
+                .to_ascii_uppercase()
+                .replace('-', ".")
+                .parse::<Symbol>()
+            {
+                Ok(symbol) if self.seen.insert(symbol.clone()) => self.list.symbols.push(symbol),
+                Ok(_) => {}
+                Err(error) => {
+                    // In the words of the user, not in ours.
+                    let error = word.parse::<Symbol>().err().unwrap_or(error);
+                    self.list
+                        .malformed
+                        .push((word.escape_default().to_string(), error));
+                }
             }
         }
+        Ok(())
     }
-    list
+
+    /// Reads a list of the configuration, which may name other lists but not itself.
+    fn read_list(&mut self, name: &str) -> Result<(), CliError> {
+        let shown = name.escape_default();
+        let Some(source) = self.lists.get(name) else {
+            let known: Vec<&str> = self.lists.keys().map(String::as_str).collect();
+            let hint = if known.is_empty() {
+                "the configuration has no [lists]; `marketpipe config show` says which file is in use"
+                    .to_owned()
+            } else {
+                format!("known lists: {}", known.join(", "))
+            };
+            let message = format!("there is no list of symbols `@{shown}`");
+            return Err(CliError::new(Exit::Usage, message).with_hint(hint));
+        };
+        if self.open_lists.iter().any(|open| open == name) {
+            let message = format!("the list of symbols `@{shown}` names itself");
+            return Err(CliError::new(Exit::Configuration, message));
+        }
+        let text = match source {
+            SymbolListSource::Symbols(symbols) => symbols.join("\n"),
+            SymbolListSource::File(path) => read_file(path)?,
+        };
+        self.open_lists.push(name.to_owned());
+        self.read(&text)?;
+        self.open_lists.pop();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse_symbols(text: &str) -> SymbolList {
+        read_symbols(&[text.to_owned()], None, &BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn lists_of_the_configuration_are_read_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tech.txt");
+        std::fs::write(&path, "msft # the second\nNVDA\n").unwrap();
+        let symbols = |list: &[&str]| {
+            SymbolListSource::Symbols(list.iter().map(|text| (*text).to_owned()).collect())
+        };
+        let lists: BTreeMap<String, SymbolListSource> = [
+            ("mega".to_owned(), symbols(&["AAPL", "brk-b", "@tech"])),
+            ("tech".to_owned(), SymbolListSource::File(path)),
+            ("loop".to_owned(), symbols(&["A", "@loop"])),
+        ]
+        .into();
+        let read = |text: &str| read_symbols(&[text.to_owned()], None, &lists);
+        let list = read("SPY,@mega,NVDA,@tech").unwrap();
+        assert_eq!(names(&list), ["SPY", "AAPL", "BRK.B", "MSFT", "NVDA"]);
+        let unknown = read("@nothing").unwrap_err();
+        assert_eq!(unknown.exit, Exit::Usage);
+        assert!(unknown.hint.unwrap().contains("loop, mega, tech"));
+        assert!(read("@loop").unwrap_err().message.contains("names itself"));
+    }
 
     fn names(list: &SymbolList) -> Vec<&str> {
         list.symbols.iter().map(Symbol::as_str).collect()
@@ -96,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = read_symbols(&[], Some(Path::new("no/such/list"))).unwrap_err();
+        let error =
+            read_symbols(&[], Some(Path::new("no/such/list")), &BTreeMap::new()).unwrap_err();
         assert!(error.message.contains("no/such/list"), "{}", error.message);
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration file: its place, its keys, and errors that say where in it they are. Knows no default.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,32 @@ pub(super) struct FileValues {
     pub(super) log: Option<String>,
     pub(super) color: Option<ColorWhen>,
     pub(super) ingest: IngestValues,
+    pub(super) http: HttpValues,
     pub(super) providers: ProviderValues,
     pub(super) query: QueryValues,
+    pub(super) lists: BTreeMap<String, ListValue>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HttpValues {
+    pub(super) connect_timeout_ms: Option<u32>,
+    pub(super) read_timeout_ms: Option<u32>,
+    pub(super) total_timeout_ms: Option<u32>,
+    pub(super) attempts: Option<u32>,
+    pub(super) base_delay_ms: Option<u32>,
+    pub(super) probe_after_ms: Option<u32>,
+}
+
+/// A list of symbols, or the file that holds it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a list of symbols or the path of a file"
+)]
+pub(super) enum ListValue {
+    Symbols(Vec<String>),
+    File(PathBuf),
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -35,6 +35,8 @@ pub enum HardRule {
     NotFinite,
     /// A price is zero or negative.
     PriceNotPositive,
+    /// A price of 10^12 or more, or a volume of 10^15 or more: no market has them in any currency.
+    Implausible,
     /// `low > min(open, close)`.
     LowAboveBody,
     /// `high < max(open, close)`.
@@ -51,9 +53,10 @@ pub enum HardRule {
 
 impl HardRule {
     /// Every rule, for listings and tests.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotFinite,
         Self::PriceNotPositive,
+        Self::Implausible,
         Self::LowAboveBody,
         Self::HighBelowBody,
         Self::NegativeVolume,
@@ -67,6 +70,7 @@ impl HardRule {
         match self {
             Self::NotFinite => "not-finite",
             Self::PriceNotPositive => "price-not-positive",
+            Self::Implausible => "implausible",
             Self::LowAboveBody => "low-above-body",
             Self::HighBelowBody => "high-below-body",
             Self::NegativeVolume => "negative-volume",
@@ -88,6 +92,9 @@ impl fmt::Display for HardRule {
     }
 }
 
+const IMPLAUSIBLE_PRICE: f64 = 1e12;
+const IMPLAUSIBLE_VOLUME: f64 = 1e15;
+
 impl Bar {
     /// The first hard rule that the values of this bar break, the requested window aside.
     pub fn broken_rule(&self) -> Option<HardRule> {
@@ -100,6 +107,12 @@ impl Bar {
         }
         if prices.iter().any(|&p| p <= 0.0) {
             return Some(HardRule::PriceNotPositive);
+        }
+        if self.high >= IMPLAUSIBLE_PRICE
+            || self.low >= IMPLAUSIBLE_PRICE
+            || self.volume >= IMPLAUSIBLE_VOLUME
+        {
+            return Some(HardRule::Implausible);
         }
         if self.low > self.open.min(self.close) {
             return Some(HardRule::LowAboveBody);
@@ -181,6 +194,20 @@ pub(crate) mod tests {
                 HardRule::NotFinite,
             ),
             (Bar { low: 0.0, ..good }, HardRule::PriceNotPositive),
+            (
+                Bar {
+                    high: 1e308,
+                    ..good
+                },
+                HardRule::Implausible,
+            ),
+            (
+                Bar {
+                    volume: 1e15,
+                    ..good
+                },
+                HardRule::Implausible,
+            ),
             (Bar { open: -1.0, ..good }, HardRule::PriceNotPositive),
             (Bar { low: 10.1, ..good }, HardRule::LowAboveBody),
             (Bar { high: 10.2, ..good }, HardRule::HighBelowBody),

@@ -48,8 +48,8 @@ pub enum Event {
     CircuitOpened {
         /// The host.
         host: String,
-        /// When it is tried again, milliseconds from now.
-        retry_in_ms: u64,
+        /// When it is tried again, milliseconds from now; `None` when it is given up.
+        retry_in_ms: Option<u64>,
     },
     /// Another process holds the store; this one waits.
     StoreLockAwaited {

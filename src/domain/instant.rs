@@ -17,7 +17,7 @@ pub fn format_utc(instant_us: i64) -> String {
 }
 
 /// A half-open range of instants, `[start_us, end_us)`, UTC microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct InstantRange {
     /// First instant inside.
     pub start_us: i64,

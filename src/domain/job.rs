@@ -122,13 +122,39 @@ pub struct JobCounts {
     pub empty_sessions: u64,
 }
 
+impl std::ops::AddAssign for JobCounts {
+    fn add_assign(&mut self, more: Self) {
+        self.rows_new += more.rows_new;
+        self.rows_revised += more.rows_revised;
+        self.rows_quarantined += more.rows_quarantined;
+        self.rows_received += more.rows_received;
+        self.requests += more.requests;
+        self.retries += more.retries;
+        self.wire_bytes += more.wire_bytes;
+        self.files_written += more.files_written;
+        self.files_unchanged += more.files_unchanged;
+        self.empty_sessions += more.empty_sessions;
+    }
+}
+
 /// Which process runs a job: to recognise the jobs of dead ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobOwner {
-    /// Process id.
+    /// Process id, for people.
     pub pid: u32,
-    /// Host name.
+    /// Host name, for people.
     pub host: String,
+    /// Names what only a living owner holds; `None` for jobs of versions that had no such thing.
+    pub lease: Option<String>,
+}
+
+/// What a job was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRequest {
+    /// In words that can be shown, without secrets.
+    pub words: String,
+    /// In a form that can be run again; opaque here.
+    pub spec: Option<String>,
 }
 
 /// One ingest: what was asked, where it stands, what it did.
@@ -136,8 +162,7 @@ pub struct JobOwner {
 pub struct IngestionJob {
     id: JobId,
     state: JobState,
-    /// The request in words that can be shown and repeated, without secrets.
-    request: String,
+    request: JobRequest,
     owner: JobOwner,
     created_at_us: i64,
     finished_at_us: Option<i64>,
@@ -152,8 +177,8 @@ pub struct JobFields {
     pub id: JobId,
     /// Where it stands.
     pub state: JobState,
-    /// The request in words.
-    pub request: String,
+    /// What was asked.
+    pub request: JobRequest,
     /// Who runs or ran it.
     pub owner: JobOwner,
     /// UTC microseconds.
@@ -193,7 +218,7 @@ impl From<JobFields> for IngestionJob {
 
 impl IngestionJob {
     /// A job that was just planned.
-    pub fn planned(id: JobId, request: String, owner: JobOwner, created_at_us: i64) -> Self {
+    pub fn planned(id: JobId, request: JobRequest, owner: JobOwner, created_at_us: i64) -> Self {
         Self {
             id,
             state: JobState::Pending,
@@ -218,7 +243,12 @@ impl IngestionJob {
 
     /// The request in words.
     pub fn request(&self) -> &str {
-        &self.request
+        &self.request.words
+    }
+
+    /// The request in a form that can be run again.
+    pub fn spec(&self) -> Option<&str> {
+        self.request.spec.as_deref()
     }
 
     /// Who runs or ran it.
@@ -304,11 +334,16 @@ mod tests {
         JobOwner {
             pid: 1,
             host: "here".into(),
+            lease: None,
         }
     }
 
     fn job() -> IngestionJob {
-        IngestionJob::planned(JobId(7), "ingest AAPL".into(), owner(), 0)
+        let request = JobRequest {
+            words: "ingest AAPL".into(),
+            spec: None,
+        };
+        IngestionJob::planned(JobId(7), request, owner(), 0)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use chrono::{Datelike, Days, Months, NaiveDate};
 use thiserror::Error;
 
-use super::instant::MINUTE_US;
+use super::instant::{InstantRange, MINUTE_US};
 use super::minute_set::MINUTES_PER_FRAME;
 
 /// How much of a refused text an error shows, in characters.
@@ -334,6 +334,14 @@ impl Session {
     /// The first instant that belongs to the next session, UTC microseconds.
     pub const fn window_end_us(&self) -> i64 {
         self.window_end_us
+    }
+
+    /// Everything that belongs to the session.
+    pub const fn window(&self) -> InstantRange {
+        InstantRange {
+            start_us: self.window_start_us,
+            end_us: self.window_end_us,
+        }
     }
 
     /// The start of `pre`, UTC microseconds: 04:00 New York.

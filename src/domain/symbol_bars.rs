@@ -282,10 +282,7 @@ impl Asked {
         at_us: i64,
         next_pre_open_us: i64,
     ) -> Self {
-        let window = InstantRange {
-            start_us: session.window_start_us(),
-            end_us: session.window_end_us(),
-        };
+        let window = session.window();
         let was_settled = before.is_some_and(|record| record.is_settled);
         let (range, at_us) = match before
             .filter(|record| !record.asked.is_empty() && !range.covers(&record.asked))
@@ -326,18 +323,11 @@ mod tests {
             .unwrap()
     }
 
-    fn whole(session: &Session) -> InstantRange {
-        InstantRange {
-            start_us: session.window_start_us(),
-            end_us: session.window_end_us(),
-        }
-    }
-
     fn aggregate() -> (SymbolBarsAggregate, Symbol, i64) {
         let session = session();
         let symbol: Symbol = "AAPL".parse().unwrap();
         let open = session.open_us();
-        let asked = whole(&session);
+        let asked = session.window();
         (
             SymbolBarsAggregate::open(symbol.clone(), session, asked),
             symbol,
@@ -434,7 +424,7 @@ mod tests {
     #[test]
     fn questions_that_do_not_touch_never_claim_what_lies_between() {
         let session = session();
-        let window = whole(&session);
+        let window = session.window();
         let after = session.window_end_us() + 1440 * MINUTE_US;
         let morning = InstantRange {
             end_us: session.open_us(),
@@ -460,7 +450,7 @@ mod tests {
     fn a_session_settles_only_by_a_whole_question_after_the_next_one_began() {
         let session = session();
         let next = session.pre_open_us() + 1440 * MINUTE_US;
-        let asked = whole(&session);
+        let asked = session.window();
         assert!(!Asked::again(None, &session, asked, next - 1, next).is_settled);
         assert!(Asked::again(None, &session, asked, next, next).is_settled);
         let part = InstantRange {

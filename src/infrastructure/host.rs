@@ -2,11 +2,12 @@
 
 use crate::domain::job::JobOwner;
 
-/// This process.
-pub fn this_process() -> JobOwner {
+/// This process, which holds the lease of that name.
+pub fn this_process(lease: &str) -> JobOwner {
     JobOwner {
         pid: std::process::id(),
         host: host_name(),
+        lease: Some(lease.to_owned()),
     }
 }
 

@@ -12,16 +12,20 @@ use crate::domain::ports::{
     CommitBatch, CommitReceipt, PartitionOutcome, ProviderError, ProviderErrorKind, QuarantinedRow,
     StoreError, StoreErrorKind,
 };
-use crate::domain::{Checkpoint, Symbol};
+use crate::domain::{Checkpoint, SessionDate, Symbol};
 
 use super::coordinator::Ports;
 use super::fetch::{FetchedUnit, Traffic};
 use super::judge::{JudgeContext, judge_unit};
+use super::plan::FetchUnit;
 use super::report::{FailureCause, SymbolFailure};
 use super::stop::StopSignal;
 
 /// Partitions that one commit holds at most: two database syncs are shared by many files.
 const PARTITIONS_PER_COMMIT: usize = 64;
+
+/// Rows in quarantine that a report names; all of them are in the database.
+const REPORTED_QUARANTINED_ROWS: usize = 10;
 
 /// What the committer collects.
 #[derive(Debug, Default)]
@@ -30,14 +34,15 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<SymbolFailure>,
     pub(super) shrunk: Vec<(Symbol, ShrinkRefusal)>,
     pub(super) rows_of: BTreeMap<Symbol, u64>,
+    /// The first rows that were kept apart.
+    pub(super) quarantined: Vec<QuarantinedRow>,
     /// The failure that ended the run early.
     pub(super) fatal: Option<Fatal>,
-    pub(super) is_stopped: bool,
 }
 
 #[derive(Debug)]
 pub(super) enum Fatal {
-    Provider(String),
+    Provider(ProviderErrorKind, String),
     Store(StoreError),
 }
 
@@ -45,12 +50,17 @@ pub(super) enum Fatal {
 pub(super) enum Fetched {
     Unit(Box<FetchedUnit>),
     Failed {
-        symbols: Vec<Symbol>,
-        part: String,
+        unit: FetchUnit,
         error: ProviderError,
-        traffic: Traffic,
+        asked_at_us: i64,
     },
-    Stopped,
+    /// A symbol that the provider does not know as one, with its words.
+    Refused {
+        symbol: Symbol,
+        reason: String,
+    },
+    /// What a fetch cost.
+    Spent(Traffic),
 }
 
 /// Judges and commits what the fetchers bring, in order of arrival, on a thread that may block.
@@ -59,6 +69,8 @@ pub(super) struct Committer {
     pub(super) context: JudgeContext,
     pub(super) halt: StopSignal,
     pub(super) outcome: Outcome,
+    /// What is counted already and not yet committed with the job.
+    pub(super) uncommitted: JobCounts,
 }
 
 impl Committer {
@@ -66,16 +78,18 @@ impl Committer {
     pub(super) fn run(mut self, mut receiver: mpsc::Receiver<Fetched>) -> Outcome {
         while let Some(fetched) = receiver.blocking_recv() {
             match fetched {
-                Fetched::Stopped => {}
+                Fetched::Spent(traffic) => self.note_traffic(traffic),
+                Fetched::Refused { symbol, reason } => self.note_failure(
+                    symbol,
+                    "in all sessions".to_owned(),
+                    FailureCause::Provider(ProviderErrorKind::InvalidSymbol),
+                    reason,
+                ),
                 Fetched::Failed {
-                    symbols,
-                    part,
+                    unit,
                     error,
-                    traffic,
-                } => {
-                    self.note_traffic(traffic);
-                    self.note_provider_failure(symbols, &part, &error);
-                }
+                    asked_at_us,
+                } => self.note_provider_failure(&unit, &error, asked_at_us),
                 // After a failure of the store the rest is only drained: a later month must not settle before an earlier one.
                 Fetched::Unit(_) if matches!(self.outcome.fatal, Some(Fatal::Store(_))) => {}
                 Fetched::Unit(unit) => {
@@ -91,28 +105,49 @@ impl Committer {
         self.outcome
     }
 
-    fn note_provider_failure(&mut self, symbols: Vec<Symbol>, part: &str, error: &ProviderError) {
+    fn note_provider_failure(&mut self, unit: &FetchUnit, error: &ProviderError, asked_at_us: i64) {
         let reason = with_causes(error);
-        for symbol in symbols {
+        for symbol in &unit.symbols {
             self.note_failure(
-                symbol,
-                part.to_owned(),
+                symbol.clone(),
+                unit.dates(),
                 FailureCause::Provider(error.kind),
                 reason.clone(),
             );
         }
+        if error.kind == ProviderErrorKind::NotEntitled {
+            let dates: Vec<SessionDate> =
+                unit.sessions.iter().map(|session| session.date()).collect();
+            let dataset = &self.context.dataset;
+            let noted =
+                self.ports
+                    .ledger
+                    .note_not_entitled(dataset, &unit.symbols, &dates, asked_at_us);
+            if let Err(error) = noted {
+                tracing::warn!("{error}: `gaps` will show these sessions as not asked");
+            }
+        }
         if error.kind.ends_the_run() {
-            self.outcome.fatal.get_or_insert(Fatal::Provider(reason));
+            self.outcome
+                .fatal
+                .get_or_insert(Fatal::Provider(error.kind, reason));
             self.halt.stop();
         }
     }
 
     fn note_traffic(&mut self, traffic: Traffic) {
-        let counts = &mut self.outcome.counts;
-        counts.requests += traffic.requests;
-        counts.retries += traffic.retries;
-        counts.wire_bytes += traffic.wire_bytes;
-        counts.rows_received += traffic.rows;
+        self.count(JobCounts {
+            requests: traffic.requests,
+            retries: traffic.retries,
+            wire_bytes: traffic.wire_bytes,
+            rows_received: traffic.rows,
+            ..JobCounts::default()
+        });
+    }
+
+    fn count(&mut self, counts: JobCounts) {
+        self.outcome.counts += counts;
+        self.uncommitted += counts;
     }
 
     fn note_failure(&mut self, symbol: Symbol, part: String, cause: FailureCause, reason: String) {
@@ -129,22 +164,13 @@ impl Committer {
     }
 
     fn commit_unit(&mut self, fetched: &FetchedUnit) -> Result<(), StoreError> {
-        self.note_traffic(fetched.traffic);
-        for (symbol, reason) in &fetched.refused {
-            self.note_failure(
-                symbol.clone(),
-                fetched.unit.describe(),
-                FailureCause::Provider(ProviderErrorKind::InvalidSymbol),
-                reason.clone(),
-            );
-        }
         let mut judged = match judge_unit(fetched, &self.context) {
             Ok(judged) => judged,
             Err(error) => {
                 for symbol in fetched.unit.symbols.clone() {
                     self.note_failure(
                         symbol,
-                        fetched.unit.describe(),
+                        fetched.unit.dates(),
                         FailureCause::Internal,
                         error.to_string(),
                     );
@@ -153,8 +179,13 @@ impl Committer {
             }
         };
         self.publish_quarantined(&judged.quarantined);
-        self.outcome.counts.rows_quarantined +=
-            u64::try_from(judged.quarantined.len()).unwrap_or(u64::MAX);
+        let room = REPORTED_QUARANTINED_ROWS.saturating_sub(self.outcome.quarantined.len());
+        let first = judged.quarantined.iter().take(room).cloned();
+        self.outcome.quarantined.extend(first);
+        self.count(JobCounts {
+            rows_quarantined: u64::try_from(judged.quarantined.len()).unwrap_or(u64::MAX),
+            ..JobCounts::default()
+        });
         let total = u32::try_from(judged.answers.len()).unwrap_or(u32::MAX);
         let mut committed = 0;
         while !judged.answers.is_empty() || !judged.quarantined.is_empty() {
@@ -175,6 +206,7 @@ impl Committer {
                 answers,
                 quarantined: std::mem::take(&mut judged.quarantined),
                 checkpoints: vec![checkpoint],
+                counts: std::mem::take(&mut self.uncommitted),
                 at_us: self.ports.clock.now_us(),
             })?;
             self.note_receipt(receipt)?;
@@ -198,6 +230,8 @@ impl Committer {
     fn note_receipt(&mut self, receipt: CommitReceipt) -> Result<(), StoreError> {
         let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         for partition in receipt.partitions {
+            // The store has added these to the job by itself.
+            self.outcome.counts += partition.counts();
             let symbol = partition.key.symbol.clone();
             match partition.outcome {
                 PartitionOutcome::Failed(error) if error.kind == StoreErrorKind::NoSpace => {
@@ -213,14 +247,10 @@ impl Committer {
                     );
                     continue;
                 }
-                PartitionOutcome::Written => self.outcome.counts.files_written += 1,
-                PartitionOutcome::Unchanged => self.outcome.counts.files_unchanged += 1,
+                PartitionOutcome::Written | PartitionOutcome::Unchanged => {}
             }
             *self.outcome.rows_of.entry(symbol.clone()).or_default() +=
                 as_u64(partition.rows_asked);
-            self.outcome.counts.rows_new += as_u64(partition.rows_new);
-            self.outcome.counts.rows_revised += as_u64(partition.rows_revised);
-            self.outcome.counts.empty_sessions += as_u64(partition.empty_sessions);
             for refusal in partition.refused {
                 self.note_shrink(&symbol, refusal);
             }

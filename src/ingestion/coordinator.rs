@@ -1,37 +1,37 @@
-//! The coordinator: executes a plan. Plans from the ledger, fetches units in parallel, hands them to the committer and
-//! closes the job with a report. Knows only ports.
+//! The coordinator: executes a plan. Starts or takes up the job, sets fetchers and committer to work, and closes the
+//! job with a report. Knows only ports.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, StreamExt};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::domain::event::Event;
-use crate::domain::job::{IngestionJob, JobCounts, JobId, JobOwner, JobState, JobTransitionError};
+use crate::domain::job::{
+    IngestionJob, JobCounts, JobId, JobOwner, JobRequest, JobState, JobTransitionError,
+};
 use crate::domain::merge::ShrinkPolicy;
 use crate::domain::ports::{
-    BarSelection, BarStore, Clock, EventPublisher, JobRepository, MarketDataProvider, StoreError,
-    SymbolBarsRepository,
+    BarSelection, BarStore, CheckpointRepository, Clock, EventPublisher, JobRepository,
+    MarketDataProvider, StoreError, SymbolBarsRepository,
 };
-use crate::domain::{Calendar, CalendarError, SessionDate, Symbol, Timeframe};
+use crate::domain::{CalendarError, Symbol, Timeframe};
 
 use super::committer::{Committer, Fatal, Fetched, Outcome};
-use super::fetch::{FetchFailure, fetch_unit};
+use super::fetchers::Fetchers;
 use super::judge::JudgeContext;
-use super::plan::{
-    FetchUnit, IngestPlan, IngestRequest, Planner, RequestedRange, SymbolLedger, resolve_range,
-};
-use super::report::IngestReport;
+use super::plan::{FetchUnit, IngestPlan, IngestRequest, RequestedRange};
+use super::report::{IngestReport, NotDone};
 use super::stop::StopSignal;
-
-/// How many days before the last settled session an incremental run looks for sessions that are not final.
-const HEALED_DAYS: i32 = 30;
 
 /// Fetched units that may wait for the committer: back-pressure keeps memory bounded.
 const UNITS_IN_WAITING: usize = 1;
+
+/// How often the coordinator looks whether somebody wants the job to end.
+const CANCEL_POLL: Duration = Duration::from_secs(1);
 
 /// What the coordinator needs from the outside.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub struct Ports {
     pub ledger: Arc<dyn SymbolBarsRepository>,
     /// The jobs.
     pub jobs: Arc<dyn JobRepository>,
+    /// How far they are.
+    pub checkpoints: Arc<dyn CheckpointRepository>,
     /// Who is told.
     pub events: Arc<dyn EventPublisher>,
     /// The time.
@@ -55,12 +57,42 @@ pub struct Ports {
 pub struct IngestOptions {
     /// Units fetched at the same time.
     pub parallel_units: usize,
+    /// How long a provider that is down gets to come back before what it failed is asked for once more.
+    pub outage_pause: Duration,
     /// What to do when far fewer rows come than are stored.
     pub shrink: ShrinkPolicy,
     /// Who runs the job.
     pub owner: JobOwner,
-    /// The request in words, without secrets.
-    pub description: String,
+    /// Which job.
+    pub job: JobStart,
+}
+
+/// The job that an ingest works on.
+#[derive(Debug, Clone)]
+pub enum JobStart {
+    /// A new one, if there is anything to fetch.
+    New(JobRequest),
+    /// One that ended before its work was done.
+    Resumed(Box<IngestionJob>),
+}
+
+/// What running the units came to.
+struct Ran {
+    outcome: Outcome,
+    /// Units that nobody asked for any more.
+    left: Vec<FetchUnit>,
+    end: RunEnd,
+}
+
+/// Who ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunEnd {
+    /// Nobody: all units were tried, or a failure ended it.
+    Through,
+    /// The stop signal.
+    Stopped,
+    /// `jobs cancel`.
+    Cancelled,
 }
 
 /// A failure that left no report: nothing was begun, or the store is unusable.
@@ -92,56 +124,6 @@ impl IngestionCoordinatorService {
         Self { ports }
     }
 
-    /// Plans `request` from the ledger: what is missing or provisional, packed into units.
-    ///
-    /// # Errors
-    /// When the request leaves the calendar or the ledger cannot be read.
-    pub fn plan(&self, request: &IngestRequest) -> Result<IngestPlan, IngestError> {
-        let profile = self.ports.provider.profile();
-        let mut planner = Planner::new(profile.clone(), request.refresh);
-        for symbol in &request.symbols {
-            let calendar = Calendar::of(symbol);
-            let begins_at = match request.range {
-                RequestedRange::Incremental => self.first_open_session(symbol)?,
-                _ => None,
-            };
-            let resolved = resolve_range(
-                request.range,
-                calendar,
-                begins_at,
-                request.now_us,
-                profile.hold_back_us,
-            )?;
-            let records = match (resolved.sessions.first(), resolved.sessions.last()) {
-                (Some(first), Some(last)) => self.ports.ledger.list_sessions(
-                    &profile.dataset,
-                    symbol,
-                    first.date(),
-                    last.date(),
-                )?,
-                _ => Vec::new(),
-            };
-            planner.add_symbol(symbol.clone(), &resolved, &SymbolLedger { records })?;
-        }
-        Ok(planner.finish())
-    }
-
-    /// Where an incremental run begins: a month before the last settled session, or with the first one that is held
-    /// since. Settled sessions are not asked for again; what failed or was refused in between is.
-    fn first_open_session(&self, symbol: &Symbol) -> Result<Option<SessionDate>, StoreError> {
-        let dataset = &self.ports.provider.profile().dataset;
-        let Some(last) = self.ports.ledger.find_last_settled(dataset, symbol)? else {
-            return Ok(None);
-        };
-        let days = last.days_since_epoch() - HEALED_DAYS;
-        let first = SessionDate::from_days_since_epoch(days).unwrap_or(last);
-        let records = self
-            .ports
-            .ledger
-            .list_sessions(dataset, symbol, first, last)?;
-        Ok(records.first().map(|record| record.date))
-    }
-
     /// Executes `plan`. Everything that was committed stays, whatever happens afterwards.
     ///
     /// # Errors
@@ -149,27 +131,44 @@ impl IngestionCoordinatorService {
     pub async fn execute(
         &self,
         request: &IngestRequest,
-        plan: IngestPlan,
+        mut plan: IngestPlan,
         options: IngestOptions,
         stop: &StopSignal,
     ) -> Result<IngestReport, IngestError> {
         let begun = Instant::now();
         let mut report = self.empty_report(&plan);
-        if plan.units.is_empty() {
+        if plan.units.is_empty() && matches!(options.job, JobStart::New(_)) {
             report.no_data = self.symbols_without_data(request, &plan, &BTreeMap::new())?;
             report.elapsed = begun.elapsed();
             return Ok(report);
         }
-        let job = self
-            .ports
-            .jobs
-            .create_job(
-                &options.description,
-                &options.owner,
-                self.ports.clock.now_us(),
-            )?
-            .start(options.owner.clone())?;
-        self.ports.jobs.save_job(&job)?;
+        let job = self.start_job(&options)?;
+        match self.work_on(&job, request, &mut plan, &options, stop).await {
+            Ok((ran, no_data)) => {
+                report.job = Some(job.id());
+                report.no_data = no_data;
+                report.not_done = NotDone::of(&ran.left);
+                self.close_job(job, report, ran, begun)
+            }
+            Err(error) => {
+                // What went wrong is the one thing to tell, also when the job cannot be closed.
+                let message = Some(error.to_string());
+                _ = self.finish(job, JobState::Failed, JobCounts::default(), message);
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs the units of a job that was started; returns also the symbols without data.
+    async fn work_on(
+        &self,
+        job: &IngestionJob,
+        request: &IngestRequest,
+        plan: &mut IngestPlan,
+        options: &IngestOptions,
+        stop: &StopSignal,
+    ) -> Result<(Ran, Vec<Symbol>), IngestError> {
+        self.number_after_earlier_units(plan, job.id())?;
         let profile = self.ports.provider.profile();
         self.ports.events.publish(&Event::JobStarted {
             job: job.id(),
@@ -178,19 +177,46 @@ impl IngestionCoordinatorService {
             requests: plan.expected_requests(profile.rows_per_page),
             expected_rows: plan.expected_rows(),
         });
-        let outcome = self.run_units(&plan, job.id(), &options, stop).await?;
-        report.job = Some(job.id());
-        if outcome.fatal.is_none() && !outcome.is_stopped {
-            report.no_data = self.symbols_without_data(request, &plan, &outcome.rows_of)?;
-            let failed = |symbol: &Symbol| {
-                outcome
-                    .failures
-                    .iter()
-                    .any(|failure| failure.symbol == *symbol)
-            };
-            report.no_data.retain(|symbol| !failed(symbol));
+        let ran = self.run_units(plan, job.id(), options, stop).await?;
+        let mut no_data = Vec::new();
+        if ran.outcome.fatal.is_none() && ran.end == RunEnd::Through {
+            no_data = self.symbols_without_data(request, plan, &ran.outcome.rows_of)?;
+            let failures = ran.outcome.failures.iter();
+            let failed: BTreeSet<&Symbol> = failures.map(|failure| &failure.symbol).collect();
+            no_data.retain(|symbol| !failed.contains(symbol));
         }
-        self.close_job(job, report, outcome, begun)
+        Ok((ran, no_data))
+    }
+
+    fn start_job(&self, options: &IngestOptions) -> Result<IngestionJob, IngestError> {
+        let planned = match &options.job {
+            JobStart::New(request) => {
+                let now_us = self.ports.clock.now_us();
+                self.ports
+                    .jobs
+                    .create_job(request, &options.owner, now_us)?
+            }
+            JobStart::Resumed(job) => job.as_ref().clone(),
+        };
+        let state = planned.state();
+        let job = planned.start(options.owner.clone())?;
+        self.ports.jobs.claim_job(&job, state)?;
+        Ok(job)
+    }
+
+    /// A resumed job has units already: the new ones are counted on from there.
+    fn number_after_earlier_units(
+        &self,
+        plan: &mut IngestPlan,
+        job: JobId,
+    ) -> Result<(), IngestError> {
+        let earlier = self.ports.checkpoints.list_checkpoints(job)?;
+        if let Some(last) = earlier.last() {
+            for unit in &mut plan.units {
+                unit.number += last.unit + 1;
+            }
+        }
+        Ok(())
     }
 
     /// Fetches and commits all units: fetchers on the runtime, one committer on a thread of its own.
@@ -200,8 +226,9 @@ impl IngestionCoordinatorService {
         job: JobId,
         options: &IngestOptions,
         stop: &StopSignal,
-    ) -> Result<Outcome, IngestError> {
-        // Failures that end the run stop the fetchers, without looking like the user's Ctrl-C.
+    ) -> Result<Ran, IngestError> {
+        // The user's Ctrl-C and `jobs cancel` end the fetchers in the same way and are told apart afterwards.
+        let ending = StopSignal::default();
         let halt = StopSignal::default();
         let (sender, receiver) = mpsc::channel::<Fetched>(UNITS_IN_WAITING);
         let committer = Committer {
@@ -213,59 +240,41 @@ impl IngestionCoordinatorService {
             },
             halt: halt.clone(),
             outcome: Outcome::default(),
+            uncommitted: JobCounts::default(),
         };
         let committing = tokio::task::spawn_blocking(move || committer.run(receiver));
-        let fetching = stream::iter(plan.units.iter().cloned()).for_each_concurrent(
-            options.parallel_units.max(1),
-            |unit| {
-                let (sender, halt) = (sender.clone(), halt.clone());
-                async move {
-                    if stop.is_stopped() || halt.is_stopped() {
-                        return;
-                    }
-                    let result = self.fetch(unit, job, stop, &halt).await;
-                    if stop.is_stopped() && !matches!(result, Fetched::Unit(_)) {
-                        return;
-                    }
-                    // The committer only goes away when it has failed; its result says so.
-                    _ = sender.send(result).await;
-                }
-            },
-        );
-        fetching.await;
-        drop(sender);
-        let mut outcome = committing
+        let fetchers = Fetchers::new(&self.ports, job, &ending, halt, sender);
+        let units = plan.units.clone();
+        let mut fetching = pin!(fetchers.run(units, options.parallel_units, options.outage_pause));
+        let mut end = RunEnd::Through;
+        let left = tokio::select! {
+            left = &mut fetching => left,
+            () = stop.stopped() => {
+                end = RunEnd::Stopped;
+                ending.stop();
+                fetching.await
+            }
+            () = self.cancelled(job) => {
+                end = RunEnd::Cancelled;
+                ending.stop();
+                fetching.await
+            }
+        };
+        let outcome = committing
             .await
             .map_err(|error| IngestError::Lost(error.to_string()))?;
-        outcome.is_stopped = stop.is_stopped();
-        Ok(outcome)
+        Ok(Ran { outcome, left, end })
     }
 
-    async fn fetch(
-        &self,
-        unit: FetchUnit,
-        job: JobId,
-        stop: &StopSignal,
-        halt: &StopSignal,
-    ) -> Fetched {
-        let asked_at_us = self.ports.clock.now_us();
-        let number = unit.number;
-        let (symbols, part) = (unit.symbols.clone(), unit.describe());
-        tracing::debug!(unit = number, covers = %part, "fetching");
-        let events = self.ports.events.as_ref();
-        let fetched = tokio::select! {
-            () = halt.stopped() => return Fetched::Stopped,
-            fetched = fetch_unit(self.ports.provider.as_ref(), events, stop, job, unit, asked_at_us) => fetched,
-        };
-        match fetched {
-            Ok(fetched) => Fetched::Unit(Box::new(fetched)),
-            Err(FetchFailure::Stopped) => Fetched::Stopped,
-            Err(FetchFailure::Provider(error, traffic)) => Fetched::Failed {
-                symbols,
-                part,
-                error,
-                traffic,
-            },
+    /// Waits until somebody wants the job to end. A look that fails is no wish.
+    async fn cancelled(&self, job: JobId) {
+        loop {
+            tokio::time::sleep(CANCEL_POLL).await;
+            let jobs = Arc::clone(&self.ports.jobs);
+            let look = tokio::task::spawn_blocking(move || jobs.is_cancel_requested(job));
+            if matches!(look.await, Ok(Ok(true))) {
+                return;
+            }
         }
     }
 
@@ -281,7 +290,7 @@ impl IngestionCoordinatorService {
             sessions_settled: plan
                 .symbols
                 .iter()
-                .map(|symbol| count(symbol.sessions_settled))
+                .map(|symbol| count(symbol.sessions_settled()))
                 .sum(),
             sessions_to_fetch: plan
                 .symbols
@@ -290,9 +299,12 @@ impl IngestionCoordinatorService {
                 .sum(),
             counts: JobCounts::default(),
             failures: Vec::new(),
+            quarantined: Vec::new(),
             shrunk: Vec::new(),
             no_data: Vec::new(),
-            elapsed: std::time::Duration::ZERO,
+            not_done: NotDone::default(),
+            ended_by: None,
+            elapsed: Duration::ZERO,
         }
     }
 
@@ -332,28 +344,40 @@ impl IngestionCoordinatorService {
         &self,
         job: IngestionJob,
         mut report: IngestReport,
-        outcome: Outcome,
+        ran: Ran,
         begun: Instant,
     ) -> Result<IngestReport, IngestError> {
+        let outcome = ran.outcome;
         report.counts = outcome.counts;
         report.failures = outcome.failures;
         report.shrunk = outcome.shrunk;
+        report.quarantined = outcome.quarantined;
         let (state, message) = match outcome.fatal {
             Some(Fatal::Store(error)) => {
                 let message = error.to_string();
                 // The disk may be full or gone; the store's own failure is the one to tell.
-                _ = self.finish(job, JobState::Failed, &report, Some(message));
+                _ = self.finish(job, JobState::Failed, report.counts, Some(message));
                 return Err(error.into());
             }
-            Some(Fatal::Provider(reason)) => (JobState::Failed, Some(reason)),
-            None if outcome.is_stopped => (JobState::Interrupted, Some("interrupted".to_owned())),
+            Some(Fatal::Provider(kind, reason)) => {
+                report.ended_by = Some((kind, reason.clone()));
+                (JobState::Failed, Some(reason))
+            }
+            None if ran.end == RunEnd::Stopped => {
+                (JobState::Interrupted, Some("interrupted".to_owned()))
+            }
+            None if ran.end == RunEnd::Cancelled => (
+                JobState::Cancelled,
+                Some("cancelled while it was running".to_owned()),
+            ),
             None if report.is_partial() => {
                 let failed: BTreeSet<&Symbol> = report
                     .failures
                     .iter()
                     .map(|failure| &failure.symbol)
                     .collect();
-                let state = if failed.len() >= report.symbols {
+                let committed = report.counts.files_written + report.counts.files_unchanged;
+                let state = if failed.len() >= report.symbols && committed == 0 {
                     JobState::Failed
                 } else {
                     JobState::Partial
@@ -362,7 +386,7 @@ impl IngestionCoordinatorService {
                     state,
                     Some(format!(
                         "{} symbols incomplete, {} without data",
-                        report.failures.len(),
+                        failed.len(),
                         report.no_data.len()
                     )),
                 )
@@ -371,7 +395,7 @@ impl IngestionCoordinatorService {
         };
         report.state = state;
         report.elapsed = begun.elapsed();
-        self.finish(job, state, &report, message)?;
+        self.finish(job, state, report.counts, message)?;
         Ok(report)
     }
 
@@ -379,16 +403,18 @@ impl IngestionCoordinatorService {
         &self,
         job: IngestionJob,
         state: JobState,
-        report: &IngestReport,
+        counted: JobCounts,
         message: Option<String>,
     ) -> Result<(), IngestError> {
         let id = job.id();
-        let job = job.finish(state, report.counts, message, self.ports.clock.now_us())?;
+        let mut counts = *job.counts();
+        counts += counted;
+        let job = job.finish(state, counts, message, self.ports.clock.now_us())?;
         self.ports.jobs.save_job(&job)?;
         self.ports.events.publish(&Event::JobFinished {
             job: id,
             state,
-            counts: report.counts,
+            counts: counted,
         });
         Ok(())
     }

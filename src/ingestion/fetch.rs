@@ -1,6 +1,7 @@
 //! Fetching one unit: the walk through its pages into columns. Knows nothing of what is stored.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::event::Event;
 use crate::domain::ports::{
@@ -9,7 +10,6 @@ use crate::domain::ports::{
 use crate::domain::{BarColumns, JobId, Symbol};
 
 use super::plan::FetchUnit;
-use super::stop::StopSignal;
 
 /// Pages beyond this many times the expected number are taken for a walk without end.
 const PAGE_ALLOWANCE: u64 = 4;
@@ -21,11 +21,8 @@ pub(super) struct FetchedUnit {
     /// Rows by symbol; a symbol without rows has no entry.
     pub(super) bars: HashMap<Symbol, FetchedBars>,
     pub(super) strays: Vec<(StrayRows, String)>,
-    /// Symbols that the provider refused, with its words.
-    pub(super) refused: Vec<(Symbol, String)>,
     /// When the first page was asked for, UTC microseconds.
     pub(super) asked_at_us: i64,
-    pub(super) traffic: Traffic,
 }
 
 /// One symbol's rows and the page that brought the first of them.
@@ -44,64 +41,74 @@ pub(super) struct Traffic {
     pub(super) rows: u64,
 }
 
-/// Why a unit was not fetched.
-#[derive(Debug)]
-pub(super) enum FetchFailure {
-    /// The provider failed for good, after so much traffic.
-    Provider(ProviderError, Traffic),
-    /// The run was asked to stop.
-    Stopped,
+/// Symbols that the provider refused in this run, with its words: no other unit asks for them again.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<BTreeMap<Symbol, String>>);
+
+impl Refusals {
+    fn retain_legal(&self, symbols: &mut Vec<Symbol>) {
+        let refused = self.lock();
+        symbols.retain(|symbol| !refused.contains_key(symbol));
+    }
+
+    /// Takes all of them, by symbol.
+    pub(super) fn take(&self) -> BTreeMap<Symbol, String> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Symbol, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Fetches all pages of `unit`. Nothing of an incomplete walk is returned.
+/// What every fetch of a run needs.
+#[derive(Clone, Copy)]
+pub(super) struct FetchContext<'a> {
+    pub(super) provider: &'a dyn MarketDataProvider,
+    pub(super) events: &'a dyn EventPublisher,
+    pub(super) job: JobId,
+    pub(super) refusals: &'a Refusals,
+}
+
+/// Fetches all pages of `unit`. Nothing of an incomplete walk is returned; what it cost is counted in `traffic`, also
+/// when the future is dropped.
 ///
-/// A symbol that the provider refuses is taken out and the walk begins again with the others.
+/// A symbol that the provider refuses is taken out and the walk begins again with the others. It also begins again,
+/// once, when a page further on is refused: the token was no longer good.
 pub(super) async fn fetch_unit(
-    provider: &dyn MarketDataProvider,
-    events: &dyn EventPublisher,
-    stop: &StopSignal,
-    job: JobId,
+    context: FetchContext<'_>,
     mut unit: FetchUnit,
     asked_at_us: i64,
-) -> Result<FetchedUnit, FetchFailure> {
-    let mut refused = Vec::new();
-    let mut traffic = Traffic::default();
+    traffic: &mut Traffic,
+) -> Result<FetchedUnit, ProviderError> {
+    let mut has_begun_again = false;
     loop {
-        if unit.symbols.is_empty() {
-            return Ok(FetchedUnit {
-                unit,
-                bars: HashMap::new(),
-                strays: Vec::new(),
-                refused,
-                asked_at_us,
-                traffic,
-            });
-        }
+        context.refusals.retain_legal(&mut unit.symbols);
         let mut walk = PageWalk::default();
-        let walked = tokio::select! {
-            biased;
-            () = stop.stopped() => return Err(FetchFailure::Stopped),
-            walked = walk.run(provider, events, job, &unit, &mut traffic) => walked,
-        };
-        match walked {
-            Ok(()) => {
-                return Ok(FetchedUnit {
-                    unit,
-                    bars: walk.bars,
-                    strays: walk.strays,
-                    refused,
-                    asked_at_us,
-                    traffic,
-                });
+        if !unit.symbols.is_empty()
+            && let Err(error) = walk.run(context, &unit, traffic).await
+        {
+            traffic.requests += error.requests;
+            traffic.retries += error.requests.saturating_sub(1);
+            if let Some(symbol) = refused_symbol(&error, &unit) {
+                context.refusals.lock().insert(symbol, error.context);
+            } else if error.kind == ProviderErrorKind::BadRequest
+                && walk.pages > 0
+                && !has_begun_again
+            {
+                tracing::info!("{error}; the walk begins again");
+                has_begun_again = true;
+            } else {
+                return Err(error);
             }
-            Err(error) => match refused_symbol(&error, &unit) {
-                Some(symbol) => {
-                    unit.symbols.retain(|other| *other != symbol);
-                    refused.push((symbol, error.context));
-                }
-                None => return Err(FetchFailure::Provider(error, traffic)),
-            },
+            continue;
         }
+        return Ok(FetchedUnit {
+            unit,
+            bars: walk.bars,
+            strays: walk.strays,
+            asked_at_us,
+        });
     }
 }
 
@@ -115,6 +122,8 @@ fn refused_symbol(error: &ProviderError, unit: &FetchUnit) -> Option<Symbol> {
 
 #[derive(Default)]
 struct PageWalk {
+    /// Pages that came.
+    pages: u64,
     bars: HashMap<Symbol, FetchedBars>,
     strays: Vec<(StrayRows, String)>,
 }
@@ -122,12 +131,16 @@ struct PageWalk {
 impl PageWalk {
     async fn run(
         &mut self,
-        provider: &dyn MarketDataProvider,
-        events: &dyn EventPublisher,
-        job: JobId,
+        context: FetchContext<'_>,
         unit: &FetchUnit,
         traffic: &mut Traffic,
     ) -> Result<(), ProviderError> {
+        let FetchContext {
+            provider,
+            events,
+            job,
+            ..
+        } = context;
         let request = BarsRequest {
             symbols: unit.symbols.clone(),
             range: unit.range,
@@ -135,10 +148,9 @@ impl PageWalk {
         let page_limit = most_pages(unit, provider.profile().rows_per_page);
         let mut seen = HashSet::new();
         let mut token = None;
-        let mut pages: u64 = 0;
         loop {
             let page = provider.fetch_page(&request, token.as_ref()).await?;
-            pages += 1;
+            self.pages += 1;
             traffic.requests += page.requests;
             traffic.retries += page.requests.saturating_sub(1);
             traffic.wire_bytes += page.wire_bytes;
@@ -173,15 +185,16 @@ impl PageWalk {
             if !seen.insert(next.clone()) {
                 let context = format!(
                     "the provider names page {} of {} twice, the walk would never end",
-                    pages + 1,
+                    self.pages + 1,
                     unit.describe()
                 );
                 return Err(ProviderError::new(ProviderErrorKind::Malformed, context));
             }
-            if pages >= page_limit {
+            if self.pages >= page_limit {
                 let context = format!(
-                    "the provider keeps naming further pages of {} after {pages}, more than it can have",
-                    unit.describe()
+                    "the provider keeps naming further pages of {} after {}, more than it can have",
+                    unit.describe(),
+                    self.pages
                 );
                 return Err(ProviderError::new(ProviderErrorKind::Malformed, context));
             }

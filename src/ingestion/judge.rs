@@ -1,7 +1,7 @@
 //! Judging an answer: every row to its session, sound rows into batches by partition, the others into quarantine. Pure.
 
 use crate::domain::bar::HardRule;
-use crate::domain::instant::{InstantRange, format_utc};
+use crate::domain::instant::format_utc;
 use crate::domain::merge::{AskedSession, ShrinkPolicy};
 use crate::domain::ports::{PartitionAnswer, QuarantinedRow, SessionAnswer};
 use crate::domain::symbol_bars::{ClosedSession, ForeignBar};
@@ -153,11 +153,8 @@ fn sort_into_sessions(
         .sessions
         .iter()
         .map(|session| {
-            let window = InstantRange {
-                start_us: session.window_start_us(),
-                end_us: session.window_end_us(),
-            };
-            SymbolBarsAggregate::open(symbol.clone(), *session, window.intersection(&unit.range))
+            let asked = session.window().intersection(&unit.range);
+            SymbolBarsAggregate::open(symbol.clone(), *session, asked)
         })
         .collect();
     let mut strays = Vec::new();

@@ -3,14 +3,20 @@
 //! Names no vendor, no database and no file format: everything outside comes through the domain's ports.
 
 mod committer;
+pub mod completeness;
 pub mod coordinator;
 mod fetch;
+mod fetchers;
 mod judge;
+mod packing;
 pub mod plan;
+mod planning;
 pub mod report;
 pub mod stop;
 
+pub use completeness::{GapsRequest, SeriesGap, list_gaps};
 pub use coordinator::{IngestionCoordinatorService, Ports};
 pub use plan::{IngestPlan, IngestRequest, RefreshPolicy, RequestedRange};
+pub use planning::plan_ingest;
 pub use report::{IngestReport, SymbolFailure};
 pub use stop::StopSignal;

@@ -1,6 +1,7 @@
 //! The plan of an ingest: from what was asked and what the ledger holds to units of fetching. Pure, no I/O.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::instant::MINUTE_US;
@@ -8,6 +9,8 @@ use crate::domain::ports::ProviderProfile;
 use crate::domain::{
     Calendar, CalendarError, InstantRange, Session, SessionDate, SessionRecord, Symbol,
 };
+
+use super::packing::{Stretch, Stretches, pack, pages_of};
 
 /// Rows a session of an unknown symbol is expected to have, extended hours included.
 const DEFAULT_ROWS_PER_SESSION: u64 = 800;
@@ -18,8 +21,11 @@ const LEAST_ROWS_PER_SESSION: u64 = 100;
 /// The shortest window of a session.
 const DAY_US: i64 = 1440 * MINUTE_US;
 
-/// Rows one unit should have: some twenty full pages, a few tens of megabytes in memory.
-const TARGET_ROWS_PER_UNIT: u64 = 200_000;
+/// Bytes of a row on the wire, gzipped, as measured on made-up bars; real ones repeat themselves about as much.
+const WIRE_BYTES_PER_ROW: u64 = 26;
+
+/// Bytes of a row in the lake, as measured on real minutes with trade count and VWAP.
+const LAKE_BYTES_PER_ROW: u64 = 17;
 
 /// How many days a symbol that was never ingested goes back when no dates are given.
 const DEFAULT_DAYS_BACK: i32 = 30;
@@ -36,6 +42,11 @@ pub enum RequestedRange {
         /// Last session date; `None` for the newest.
         last: Option<SessionDate>,
     },
+    /// From the first session that was ever asked for; without an end up to now.
+    WholeSeries {
+        /// Last session date; `None` for the newest.
+        last: Option<SessionDate>,
+    },
     /// Bar starts in a range of instants.
     Instants(InstantRange),
 }
@@ -45,8 +56,10 @@ pub enum RequestedRange {
 pub enum RefreshPolicy {
     /// Only missing and provisional sessions.
     OnlyMissing,
-    /// Everything in the range.
-    Everything,
+    /// Those, and the sessions that were answered with nothing.
+    MissingOrEmpty,
+    /// Everything that was last asked for before this instant, UTC microseconds.
+    AskedBefore(i64),
 }
 
 /// What is wanted, of whom, when.
@@ -85,15 +98,20 @@ pub struct FetchUnit {
 }
 
 impl FetchUnit {
-    /// What the unit covers, in words.
-    pub fn describe(&self) -> String {
-        let dates = match (self.sessions.first(), self.sessions.last()) {
+    /// The sessions it covers, in words.
+    pub fn dates(&self) -> String {
+        match (self.sessions.first(), self.sessions.last()) {
             (Some(first), Some(last)) if first.date() != last.date() => {
                 format!("{} to {}", first.date(), last.date())
             }
             (Some(first), _) => first.date().to_string(),
             _ => "no session".to_owned(),
-        };
+        }
+    }
+
+    /// What the unit covers, in words.
+    pub fn describe(&self) -> String {
+        let dates = self.dates();
         match &self.symbols[..] {
             [only] => format!("{only} {dates}"),
             [first, .., last] => {
@@ -113,10 +131,55 @@ pub struct SymbolPlan {
     pub sessions: usize,
     /// Sessions that are fetched.
     pub sessions_to_fetch: usize,
-    /// Settled sessions that are left out.
-    pub sessions_settled: usize,
+    /// Sessions that are left out, by reason.
+    pub skipped: BTreeMap<SkipReason, usize>,
+    /// Rows expected of the sessions that are fetched.
+    pub expected_rows: u64,
     /// Rows held of the sessions that are left out.
     pub held_rows: u64,
+}
+
+impl SymbolPlan {
+    /// Settled sessions that are left out.
+    pub fn sessions_settled(&self) -> usize {
+        self.skipped.get(&SkipReason::Settled).copied().unwrap_or(0)
+    }
+
+    /// What is left out and why, in words; empty when nothing is.
+    pub fn skipped_words(&self) -> String {
+        if self.sessions == 0 && self.skipped.is_empty() {
+            return "no session lies in the range".to_owned();
+        }
+        let words = self
+            .skipped
+            .iter()
+            .map(|(reason, sessions)| format!("{sessions} {reason}"));
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Why a session is not fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SkipReason {
+    /// It was asked for after it settled.
+    Settled,
+    /// The part that is wanted was asked for after the session was over.
+    Answered,
+    /// It was asked for since the refresh began.
+    Refreshed,
+    /// It has not begun, or only so lately that the provider's plan does not show it.
+    NotYet,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Settled => "settled",
+            Self::Answered => "answered in the part that is wanted",
+            Self::Refreshed => "refreshed already",
+            Self::NotYet => "not to be had yet",
+        })
+    }
 }
 
 /// What will be fetched.
@@ -136,24 +199,36 @@ impl IngestPlan {
 
     /// Requests expected in all, with pages of `rows_per_page`.
     pub fn expected_requests(&self, rows_per_page: usize) -> u64 {
-        let per_page = u64::try_from(rows_per_page).unwrap_or(u64::MAX).max(1);
-        self.units
-            .iter()
-            .map(|unit| unit.expected_rows.div_ceil(per_page).max(1))
-            .sum()
+        pages_of(
+            &self.units,
+            u64::try_from(rows_per_page).unwrap_or(u64::MAX).max(1),
+        )
+    }
+
+    /// Bytes expected on the wire, gzipped.
+    pub fn expected_wire_bytes(&self) -> u64 {
+        self.expected_rows().saturating_mul(WIRE_BYTES_PER_ROW)
+    }
+
+    /// Bytes that the expected rows will take in the lake.
+    pub fn expected_lake_bytes(&self) -> u64 {
+        self.expected_rows().saturating_mul(LAKE_BYTES_PER_ROW)
     }
 }
 
 /// The sessions and the exact instants that a request means for one symbol.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResolvedRange {
     /// Bar starts that are wanted and may be asked for now.
     pub wanted: InstantRange,
     /// The sessions it touches, ascending.
     pub sessions: Vec<Session>,
+    /// Sessions of the range of which nothing may be asked for yet.
+    pub not_yet: usize,
 }
 
-/// The sessions that `range` means; an incremental one begins with the session `begins_at`, or 30 days back.
+/// The sessions that `range` means; an incremental one begins with the session `begins_at`, or 30 days back, a whole
+/// series with `begins_at`, and there is none without.
 ///
 /// Nothing later than `now_us - hold_back_us` is wanted, cut to the minute.
 ///
@@ -191,11 +266,18 @@ pub fn resolve_range(
             };
             (first, last, None)
         }
+        RequestedRange::WholeSeries { last } => {
+            let last = match last {
+                Some(last) => last,
+                None => newest()?,
+            };
+            match begins_at.filter(|first| *first <= last) {
+                Some(first) => (first, last, None),
+                None => return Ok(ResolvedRange::default()),
+            }
+        }
         RequestedRange::Instants(asked) if to_whole_minutes(asked).is_empty() => {
-            return Ok(ResolvedRange {
-                wanted: asked,
-                sessions: Vec::new(),
-            });
+            return Ok(ResolvedRange::default());
         }
         RequestedRange::Instants(asked) => {
             let asked = to_whole_minutes(asked);
@@ -205,7 +287,9 @@ pub fn resolve_range(
         }
     };
     let mut sessions = calendar.sessions(first, last)?;
+    let in_range = sessions.len();
     sessions.retain(|session| session.window_start_us() < newest_us);
+    let not_yet = in_range - sessions.len();
     let whole = InstantRange {
         start_us: sessions.first().map_or(0, Session::window_start_us),
         end_us: sessions
@@ -214,7 +298,11 @@ pub fn resolve_range(
             .min(newest_us),
     };
     let wanted = asked.map_or(whole, |asked| asked.intersection(&whole));
-    Ok(ResolvedRange { wanted, sessions })
+    Ok(ResolvedRange {
+        wanted,
+        sessions,
+        not_yet,
+    })
 }
 
 /// The minutes that begin in a range, as a range of whole minutes.
@@ -226,22 +314,13 @@ fn to_whole_minutes(range: InstantRange) -> InstantRange {
     }
 }
 
-/// Symbols that need the same stretch of sessions.
-#[derive(Debug)]
-struct Group {
-    sessions: Vec<Session>,
-    /// Each with the rows expected of a session.
-    symbols: Vec<(Symbol, u64)>,
-}
-
 /// Collects symbols and packs them into units.
 #[derive(Debug)]
 pub struct Planner {
     profile: ProviderProfile,
     refresh: RefreshPolicy,
     symbols: Vec<SymbolPlan>,
-    /// By calendar and range: a pair and a share never share sessions.
-    groups: BTreeMap<(bool, InstantRange), Group>,
+    stretches: Stretches,
 }
 
 impl Planner {
@@ -251,7 +330,7 @@ impl Planner {
             profile,
             refresh,
             symbols: Vec::new(),
-            groups: BTreeMap::new(),
+            stretches: BTreeMap::new(),
         }
     }
 
@@ -277,18 +356,21 @@ impl Planner {
         let mut is_open_run = false;
         let mut sessions_to_fetch = 0;
         let mut held_rows = 0;
+        let mut skipped: BTreeMap<SkipReason, usize> = BTreeMap::new();
+        if resolved.not_yet > 0 {
+            skipped.insert(SkipReason::NotYet, resolved.not_yet);
+        }
         for session in &resolved.sessions {
-            let window = InstantRange {
-                start_us: session.window_start_us(),
-                end_us: session.window_end_us(),
-            };
-            let wanted = window.intersection(&resolved.wanted);
-            let Some(range) =
-                self.range_to_ask(record_of(session.date()), wanted, session, calendar)?
-            else {
-                is_open_run = false;
-                held_rows += record_of(session.date()).map_or(0, |record| u64::from(record.rows()));
-                continue;
+            let record = record_of(session.date());
+            let wanted = session.window().intersection(&resolved.wanted);
+            let range = match self.range_to_ask(record, wanted, session, calendar)? {
+                Ok(range) => range,
+                Err(reason) => {
+                    *skipped.entry(reason).or_default() += 1;
+                    is_open_run = false;
+                    held_rows += record.map_or(0, |record| u64::from(record.rows()));
+                    continue;
+                }
             };
             sessions_to_fetch += 1;
             match runs
@@ -305,46 +387,57 @@ impl Planner {
         }
         let rows_per_session = expected_rows_per_session(&ledger.records);
         for (range, sessions) in runs {
-            self.groups
+            self.stretches
                 .entry((symbol.is_pair(), range))
-                .or_insert_with(|| Group {
+                .or_insert_with(|| Stretch {
+                    range,
                     sessions,
                     symbols: Vec::new(),
                 })
                 .symbols
                 .push((symbol.clone(), rows_per_session));
         }
+        let expected_sessions = u64::try_from(sessions_to_fetch).unwrap_or(u64::MAX);
         self.symbols.push(SymbolPlan {
             symbol,
             sessions: resolved.sessions.len(),
             sessions_to_fetch,
-            sessions_settled: resolved.sessions.len() - sessions_to_fetch,
+            skipped,
+            expected_rows: rows_per_session.saturating_mul(expected_sessions),
             held_rows,
         });
         Ok(())
     }
 
-    /// What to ask for of one session; `None` when what is held is final.
+    /// What to ask for of one session, or why nothing.
     fn range_to_ask(
         &self,
         record: Option<&SessionRecord>,
         wanted: InstantRange,
         session: &Session,
         calendar: Calendar,
-    ) -> Result<Option<InstantRange>, CalendarError> {
+    ) -> Result<Result<InstantRange, SkipReason>, CalendarError> {
         if wanted.is_empty() {
-            return Ok(None);
+            return Ok(Err(SkipReason::NotYet));
         }
         let Some(record) = record else {
-            return Ok(Some(wanted));
+            return Ok(Ok(wanted));
         };
-        if self.refresh == RefreshPolicy::OnlyMissing {
-            let is_final = record.is_settled
-                || (record.asked.covers(&wanted)
-                    && record.asked_at_us >= calendar.next_session(session.date())?.pre_open_us());
-            if is_final {
-                return Ok(None);
-            }
+        let is_over = || {
+            let next = calendar.next_session(session.date())?;
+            Ok(record.asked_at_us >= next.pre_open_us())
+        };
+        let skips = match self.refresh {
+            RefreshPolicy::AskedBefore(since_us) => (record.asked_at_us >= since_us
+                && record.asked.covers(&wanted))
+            .then_some(SkipReason::Refreshed),
+            RefreshPolicy::MissingOrEmpty if record.rows() == 0 => None,
+            _ if record.is_settled => Some(SkipReason::Settled),
+            _ if record.asked.covers(&wanted) && is_over()? => Some(SkipReason::Answered),
+            _ => None,
+        };
+        if let Some(reason) = skips {
+            return Ok(Err(reason));
         }
         // The ledger keeps one range a session: a question must touch what was asked before.
         let mut range = wanted;
@@ -352,104 +445,15 @@ impl Planner {
             range.start_us = range.start_us.min(record.asked.end_us);
             range.end_us = range.end_us.max(record.asked.start_us);
         }
-        Ok(Some(range))
+        Ok(Ok(range))
     }
 
-    /// Packs what was added into units: full pages, bounded memory, no month of a symbol in two units of one stretch.
+    /// Packs what was added into units.
     pub fn finish(self) -> IngestPlan {
-        let mut units = Vec::new();
-        for ((_, range), group) in self.groups {
-            let Group {
-                sessions,
-                mut symbols,
-            } = group;
-            symbols.sort();
-            let session_count = u64::try_from(sessions.len()).unwrap_or(u64::MAX);
-            let sessions: Arc<[Session]> = sessions.into();
-            let mut batch: Vec<Symbol> = Vec::new();
-            let mut batch_rows = 0;
-            for (symbol, rows_per_session) in symbols {
-                let rows = rows_per_session.saturating_mul(session_count);
-                if rows > TARGET_ROWS_PER_UNIT && sessions.len() > 1 {
-                    split_by_months(&mut units, &symbol, range, &sessions, rows_per_session);
-                    continue;
-                }
-                let is_full = batch.len() >= self.profile.max_symbols_per_request
-                    || batch_rows + rows > TARGET_ROWS_PER_UNIT;
-                if is_full && !batch.is_empty() {
-                    push_unit(
-                        &mut units,
-                        std::mem::take(&mut batch),
-                        range,
-                        Arc::clone(&sessions),
-                        std::mem::take(&mut batch_rows),
-                    );
-                }
-                batch.push(symbol);
-                batch_rows += rows;
-            }
-            if !batch.is_empty() {
-                push_unit(&mut units, batch, range, sessions, batch_rows);
-            }
-        }
         IngestPlan {
-            units,
+            units: pack(self.stretches, &self.profile),
             symbols: self.symbols,
         }
-    }
-}
-
-fn push_unit(
-    units: &mut Vec<FetchUnit>,
-    symbols: Vec<Symbol>,
-    range: InstantRange,
-    sessions: Arc<[Session]>,
-    expected_rows: u64,
-) {
-    let number = u32::try_from(units.len()).unwrap_or(u32::MAX);
-    units.push(FetchUnit {
-        number,
-        symbols,
-        range,
-        sessions,
-        expected_rows,
-    });
-}
-
-/// Cuts one symbol's long stretch at month ends, as many months a unit as the target allows.
-fn split_by_months(
-    units: &mut Vec<FetchUnit>,
-    symbol: &Symbol,
-    range: InstantRange,
-    sessions: &[Session],
-    rows_per_session: u64,
-) {
-    let mut start = 0;
-    while start < sessions.len() {
-        let mut end = start;
-        while end < sessions.len() {
-            let month = sessions[end].date().month();
-            let month_end =
-                end + sessions[end..].partition_point(|session| session.date().month() <= month);
-            let rows = rows_per_session * u64::try_from(month_end - start).unwrap_or(u64::MAX);
-            if end > start && rows > TARGET_ROWS_PER_UNIT {
-                break;
-            }
-            end = month_end;
-        }
-        let part = InstantRange {
-            start_us: sessions[start].window_start_us(),
-            end_us: sessions[end - 1].window_end_us(),
-        };
-        let rows = rows_per_session * u64::try_from(end - start).unwrap_or(u64::MAX);
-        push_unit(
-            units,
-            vec![symbol.clone()],
-            part.intersection(&range),
-            sessions[start..end].into(),
-            rows,
-        );
-        start = end;
     }
 }
 

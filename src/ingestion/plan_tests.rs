@@ -1,5 +1,10 @@
 //! Tests of the planner: which sessions are asked for, and how requests are packed.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::super::packing::TARGET_ROWS_PER_UNIT;
 use super::*;
 use crate::domain::minute_set::MinuteSet;
 use crate::domain::services::ohlcv_calculation::DailySummary;
@@ -115,13 +120,38 @@ fn settled_sessions_are_never_asked_for_again_unless_refreshed() {
         "an empty settled session is settled too; 4 July is no session"
     );
     assert_eq!(
-        (plan.symbols[0].sessions_settled, plan.symbols[0].held_rows),
+        (
+            plan.symbols[0].sessions_settled(),
+            plan.symbols[0].held_rows
+        ),
         (2, 390)
     );
-    let refreshed = plan_one(range, later, held, RefreshPolicy::Everything);
+    assert_eq!(plan.symbols[0].skipped_words(), "2 settled");
+    let refreshed = plan_one(
+        range,
+        later,
+        held.clone(),
+        RefreshPolicy::AskedBefore(later + 1),
+    );
     assert_eq!(
         asked_dates(&refreshed),
         ["2024-07-01", "2024-07-02", "2024-07-03", "2024-07-05"]
+    );
+    let resumed = plan_one(
+        range,
+        later,
+        held.clone(),
+        RefreshPolicy::AskedBefore(later),
+    );
+    assert_eq!(
+        asked_dates(&resumed),
+        ["2024-07-01", "2024-07-05"],
+        "a refresh that goes on asks for the rest only"
+    );
+    let repaired = plan_one(range, later, held, RefreshPolicy::MissingOrEmpty);
+    assert_eq!(
+        asked_dates(&repaired),
+        ["2024-07-01", "2024-07-03", "2024-07-05"]
     );
 }
 
@@ -161,6 +191,17 @@ fn nothing_newer_than_the_hold_back_is_asked_for() {
         RefreshPolicy::OnlyMissing,
     );
     assert!(future.units.is_empty());
+    assert_eq!(future.symbols[0].skipped_words(), "2 not to be had yet");
+    let weekend = plan_one(
+        days("2024-07-06", "2024-07-07"),
+        noon("2024-07-31"),
+        vec![],
+        RefreshPolicy::OnlyMissing,
+    );
+    assert_eq!(
+        weekend.symbols[0].skipped_words(),
+        "no session lies in the range"
+    );
 }
 
 #[test]
@@ -314,4 +355,78 @@ fn an_empty_range_of_instants_asks_for_nothing() {
         .units
         .is_empty()
     );
+}
+
+/// A plan of symbols that each lack some of the sessions of July 2024, `true` for held.
+fn plan_of_holes(holes: &[Vec<bool>], rows: u16) -> (IngestPlan, BTreeSet<(Symbol, SessionDate)>) {
+    let now = noon("2024-08-15");
+    let range = days("2024-07-01", "2024-07-31");
+    let resolved = resolve_range(range, Calendar::nyse(), None, now, 0).unwrap();
+    let mut planner = Planner::new(profile(), RefreshPolicy::OnlyMissing);
+    let mut lacking = BTreeSet::new();
+    for (number, held) in holes.iter().enumerate() {
+        let symbol: Symbol = format!("S{number}").parse().unwrap();
+        let mut records = Vec::new();
+        for (session, is_held) in resolved
+            .sessions
+            .iter()
+            .zip(held.iter().chain(std::iter::repeat(&false)))
+        {
+            if *is_held {
+                records.push(record(&session.date().to_string(), now, rows));
+            } else {
+                lacking.insert((symbol.clone(), session.date()));
+            }
+        }
+        planner
+            .add_symbol(symbol, &resolved, &SymbolLedger { records })
+            .unwrap();
+    }
+    (planner.finish(), lacking)
+}
+
+#[test]
+fn symbols_that_lack_one_session_each_share_its_requests() {
+    // A thousand symbols, each lacking another one of twenty-two sessions.
+    let holes: Vec<Vec<bool>> = (0..1000)
+        .map(|n| (0..22).map(|day| day != n % 22).collect())
+        .collect();
+    let (plan, lacking) = plan_of_holes(&holes, 390);
+    assert_eq!(lacking.len(), 1000);
+    assert_eq!(plan.units.len(), 22, "one a session, none a symbol");
+    // As many symbols, each held up to another session: the rest of the month is cut by session as well.
+    let holes: Vec<Vec<bool>> = (0..200)
+        .map(|n| (0..22).map(|day| day < n % 22).collect())
+        .collect();
+    let (plan, _) = plan_of_holes(&holes, 390);
+    assert!(plan.units.len() <= 22, "{} units", plan.units.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_missing_session_is_asked_for_exactly_once_and_pages_are_full(
+        holes in prop::collection::vec(prop::collection::vec(any::<bool>(), 0..22), 1..40),
+        rows in 0_u16..900,
+    ) {
+        let (plan, lacking) = plan_of_holes(&holes, rows);
+        let mut asked = BTreeSet::new();
+        for unit in &plan.units {
+            prop_assert!(unit.symbols.len() <= 200 && unit.symbols.is_sorted());
+            prop_assert_eq!(unit.range.start_us, unit.sessions[0].window_start_us());
+            prop_assert_eq!(unit.range.end_us, unit.sessions.last().unwrap().window_end_us());
+            for symbol in &unit.symbols {
+                for session in unit.sessions.iter() {
+                    prop_assert!(asked.insert((symbol.clone(), session.date())), "asked for twice");
+                }
+            }
+        }
+        prop_assert_eq!(asked, lacking);
+        let full_pages = plan.expected_rows().div_ceil(10_000);
+        let bound = full_pages * 105 / 100 + u64::try_from(plan.units.len()).unwrap();
+        prop_assert!(plan.expected_requests(10_000) <= bound);
+        let of_symbols: u64 = plan.symbols.iter().map(|symbol| symbol.expected_rows).sum();
+        prop_assert_eq!(of_symbols, plan.expected_rows());
+    }
 }

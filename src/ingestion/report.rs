@@ -1,11 +1,14 @@
 //! What an ingest did, as data: for the summary, the exit code and the job table. Prints nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::job::{JobCounts, JobId, JobState};
 use crate::domain::merge::ShrinkRefusal;
-use crate::domain::ports::{ProviderErrorKind, StoreErrorKind};
+use crate::domain::ports::{ProviderErrorKind, QuarantinedRow, StoreErrorKind};
 use crate::domain::{Dataset, Symbol};
+
+use super::plan::FetchUnit;
 
 /// Why a symbol is not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,17 +57,45 @@ pub struct IngestReport {
     pub counts: JobCounts,
     /// Symbols that are not complete.
     pub failures: Vec<SymbolFailure>,
+    /// The first rows that were kept apart.
+    pub quarantined: Vec<QuarantinedRow>,
     /// Sessions that kept their stored rows.
     pub shrunk: Vec<(Symbol, ShrinkRefusal)>,
     /// Symbols without a single bar in the requested range.
     pub no_data: Vec<Symbol>,
+    /// What was not asked for because the run was ended.
+    pub not_done: NotDone,
+    /// The provider's failure that ended the run early.
+    pub ended_by: Option<(ProviderErrorKind, String)>,
     /// Wall time.
     pub elapsed: Duration,
+}
+
+/// What a run that was ended left to the next one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotDone {
+    /// The symbols, ascending.
+    pub symbols: Vec<Symbol>,
+    /// Sessions, over all symbols.
+    pub sessions: usize,
+}
+
+impl NotDone {
+    pub(super) fn of(units: &[FetchUnit]) -> Self {
+        let symbols: BTreeSet<&Symbol> = units.iter().flat_map(|unit| &unit.symbols).collect();
+        Self {
+            symbols: symbols.into_iter().cloned().collect(),
+            sessions: units
+                .iter()
+                .map(|unit| unit.symbols.len() * unit.sessions.len())
+                .sum(),
+        }
+    }
 }
 
 impl IngestReport {
     /// Whether a symbol is incomplete or without data.
     pub fn is_partial(&self) -> bool {
-        !self.failures.is_empty() || !self.no_data.is_empty()
+        !self.failures.is_empty() || !self.no_data.is_empty() || self.not_done.sessions > 0
     }
 }

@@ -165,64 +165,6 @@ fn a_much_shorter_answer_is_refused_until_accepted() {
     assert_ne!(lab.files(), files);
 }
 
-#[test]
-fn two_processes_at_once_give_the_lake_of_one() {
-    let symbols = ["AAPL", "BRK.B", "MSFT"];
-    let (first, last) = ("2024-01-02", "2024-06-28");
-    let reference = Lab::with_made_up(&symbols, first, last);
-    reference.ingest("AAPL,BRK.B,MSFT", first, last);
-    let lab = Lab::with_made_up(&symbols, first, last);
-    let start = |list: &str| {
-        let arguments = ["ingest", "--symbols", list, "--start", first, "--end", last];
-        lab.command(&arguments)
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    let children = [start("AAPL,BRK.B"), start("BRK.B,MSFT")];
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{stderr}");
-    }
-    assert_eq!(lab.files(), reference.files());
-}
-
-#[test]
-fn killed_at_any_moment_the_plain_rerun_gives_the_undisturbed_lake() {
-    let symbols = ["AAPL", "MSFT"];
-    let (first, last) = ("2023-07-03", "2024-06-28");
-    let arguments = [
-        "ingest",
-        "--symbols",
-        "AAPL,MSFT",
-        "--start",
-        first,
-        "--end",
-        last,
-    ];
-    let reference = Lab::with_made_up(&symbols, first, last);
-    let begun = Instant::now();
-    reference.done(&arguments);
-    let undisturbed = begun.elapsed();
-    let lab = Lab::with_made_up(&symbols, first, last);
-    const KILLS: u32 = 12;
-    for kill in 0..KILLS {
-        let mut child = lab
-            .command(&arguments)
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        // Spread over the whole run: a different moment each time.
-        std::thread::sleep(undisturbed * (kill + 1) / (KILLS + 1));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    lab.done(&arguments);
-    assert_eq!(lab.files(), reference.files());
-    assert!(files_below(&lab.data().join("staging")).is_empty());
-}
-
 #[cfg(unix)]
 #[test]
 fn ctrl_c_keeps_what_was_committed_and_the_rest_comes_next_time() {

@@ -12,8 +12,8 @@ pub use provider::{
     ProviderProfile, StrayRows,
 };
 pub use store::{
-    BarSelection, BarStore, CheckpointRepository, CommitBatch, CommitReceipt, JobRepository,
-    OhlcvRepository, PartitionAnswer, PartitionFile, PartitionOutcome, PartitionReceipt,
-    QuarantinedRow, RevisionRow, SeriesStatus, SessionAnswer, StoreError, StoreErrorKind,
-    SymbolBarsRepository,
+    AskedSeries, BarSelection, BarStore, CheckpointRepository, CommitBatch, CommitReceipt,
+    JobRepository, OhlcvRepository, PartitionAnswer, PartitionFile, PartitionOutcome,
+    PartitionReceipt, QuarantinedRow, RevisionRow, SeriesStatus, SessionAnswer, StoreError,
+    StoreErrorKind, SymbolBarsRepository,
 };

@@ -141,6 +141,8 @@ pub struct ProviderError {
     pub context: String,
     /// The symbol that was refused, for [`ProviderErrorKind::InvalidSymbol`].
     pub symbol: Option<Symbol>,
+    /// Requests that were sent in vain, repetitions included.
+    pub requests: u64,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -153,6 +155,7 @@ impl ProviderError {
             kind,
             context: context.into(),
             symbol: None,
+            requests: 0,
             source: None,
         }
     }

@@ -6,7 +6,7 @@ use super::super::bar::{Bar, HardRule};
 use super::super::bar_batch::BarBatch;
 use super::super::checkpoint::Checkpoint;
 use super::super::dataset::{Dataset, PartitionKey};
-use super::super::job::{IngestionJob, JobId, JobOwner};
+use super::super::job::{IngestionJob, JobCounts, JobId, JobOwner, JobRequest, JobState};
 use super::super::merge::{AskedSession, ShrinkPolicy, ShrinkRefusal};
 use super::super::session::{Session, SessionDate};
 use super::super::symbol::Symbol;
@@ -141,6 +141,8 @@ pub struct CommitBatch {
     pub quarantined: Vec<QuarantinedRow>,
     /// Progress of the job's units once this is committed.
     pub checkpoints: Vec<Checkpoint>,
+    /// What the job did since its last commit, without what this commit does.
+    pub counts: JobCounts,
     /// When, UTC microseconds.
     pub at_us: i64,
 }
@@ -177,6 +179,26 @@ pub struct PartitionReceipt {
     pub empty_sessions: usize,
     /// Size of its file; 0 without one.
     pub bytes: u64,
+}
+
+impl PartitionReceipt {
+    /// The partition's share of its job's counters; nothing when it failed.
+    pub fn counts(&self) -> JobCounts {
+        let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let (files_written, files_unchanged) = match self.outcome {
+            PartitionOutcome::Written => (1, 0),
+            PartitionOutcome::Unchanged => (0, 1),
+            PartitionOutcome::Failed(_) => return JobCounts::default(),
+        };
+        JobCounts {
+            rows_new: as_u64(self.rows_new),
+            rows_revised: as_u64(self.rows_revised),
+            empty_sessions: as_u64(self.empty_sessions),
+            files_written,
+            files_unchanged,
+            ..JobCounts::default()
+        }
+    }
 }
 
 /// What a commit did.
@@ -220,6 +242,17 @@ pub struct BarSelection {
     pub timeframe: Option<Timeframe>,
     /// First and last session date, both inside.
     pub sessions: Option<(SessionDate, SessionDate)>,
+}
+
+/// A series that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedSeries {
+    /// Dataset of the series.
+    pub dataset: Dataset,
+    /// Symbol of the series.
+    pub symbol: Symbol,
+    /// First and last session that was asked for.
+    pub sessions: (SessionDate, SessionDate),
 }
 
 /// What is held of one series.
@@ -307,6 +340,25 @@ pub trait SymbolBarsRepository: Send + Sync {
         last: SessionDate,
     ) -> Result<usize, StoreError>;
 
+    /// Records that the plan does not include these sessions, as far as they were never answered.
+    fn note_not_entitled(
+        &self,
+        dataset: &Dataset,
+        symbols: &[Symbol],
+        dates: &[SessionDate],
+        asked_at_us: i64,
+    ) -> Result<(), StoreError>;
+
+    /// The sessions of one series that the plan did not include when they were asked for, ascending.
+    fn list_not_entitled(
+        &self,
+        dataset: &Dataset,
+        symbol: &Symbol,
+    ) -> Result<Vec<SessionDate>, StoreError>;
+
+    /// The series that were ever asked for, with the first and the last session asked for; no symbols means all.
+    fn list_series(&self, symbols: &[Symbol]) -> Result<Vec<AskedSeries>, StoreError>;
+
     /// What is held, by series, ordered by dataset and symbol; no symbols means all.
     fn list_status(&self, symbols: &[Symbol]) -> Result<Vec<SeriesStatus>, StoreError>;
 }
@@ -356,13 +408,22 @@ pub trait JobRepository: Send + Sync {
     /// Makes a job in state pending with a new id.
     fn create_job(
         &self,
-        request: &str,
+        request: &JobRequest,
         owner: &JobOwner,
         now_us: i64,
     ) -> Result<IngestionJob, StoreError>;
 
-    /// Writes a job's state.
+    /// Writes a job's state and counters.
     fn save_job(&self, job: &IngestionJob) -> Result<(), StoreError>;
+
+    /// Writes a job that was just started, if it still is in the state `from`.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Locked`] when another process was faster.
+    fn claim_job(&self, job: &IngestionJob, from: JobState) -> Result<(), StoreError>;
+
+    /// Whether somebody wants the job to end.
+    fn is_cancel_requested(&self, id: JobId) -> Result<bool, StoreError>;
 
     /// One job.
     ///

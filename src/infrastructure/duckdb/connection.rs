@@ -83,11 +83,7 @@ impl QuerySession {
     ///
     /// # Errors
     /// [`QueryError::Setup`].
-    pub fn fill<const COLUMNS: usize>(
-        &self,
-        table: &str,
-        rows: Vec<[Value; COLUMNS]>,
-    ) -> Result<(), QueryError> {
+    pub fn fill(&self, table: &str, rows: Vec<Vec<Value>>) -> Result<(), QueryError> {
         let fill = || -> Result<(), duckdb::Error> {
             let mut appender = self.connection.appender(table)?;
             for row in rows {

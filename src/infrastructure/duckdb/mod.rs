@@ -2,6 +2,7 @@
 //! Writes nothing and reaches nothing but those files.
 
 mod connection;
+pub mod tables;
 pub mod views;
 
 pub use ::duckdb::InterruptHandle;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::connection::{QueryError, QueryLimits, QuerySession, sql_text};
+use super::tables::QueryTable;
 use crate::domain::{Calendar, Session, Timeframe};
 use ::duckdb::types::{TimeUnit, Value};
 
@@ -12,13 +13,14 @@ pub type CataloguedFile = (Timeframe, PathBuf);
 /// Opens a session with all views, locked down to `files`.
 ///
 /// Views: `bars_1m` (dataset, symbol, ts, open, high, low, close, volume, trade_count, vwap, session_date,
-/// segment; `ts` is a TIMESTAMP in UTC) and `calendar` (session_date, pre_open, open, close, post_close in UTC,
-/// half_day). `sql` is the text that will run: a view that it does not name is not filled.
+/// segment; `ts` is a TIMESTAMP in UTC), `calendar` (session_date, pre_open, open, close, post_close in UTC,
+/// half_day) and `tables`. `sql` is the text that will run: what it does not name is not filled.
 ///
 /// # Errors
 /// [`QueryError::Setup`].
 pub fn open_session(
     files: &[CataloguedFile],
+    tables: &[QueryTable<'_>],
     sql: &str,
     limits: QueryLimits,
     spill_folder: &Path,
@@ -34,6 +36,12 @@ pub fn open_session(
     session.prepare("CREATE TABLE calendar (session_date DATE, pre_open TIMESTAMP, open TIMESTAMP, close TIMESTAMP, post_close TIMESTAMP, half_day BOOLEAN)")?;
     if lower_sql.contains("calendar") {
         session.fill("calendar", calendar_rows()?)?;
+    }
+    for table in tables {
+        session.prepare(&format!("CREATE TABLE {} ({})", table.name, table.columns))?;
+        if lower_sql.contains(table.name) {
+            session.fill(table.name, (table.rows)()?)?;
+        }
     }
     session.lock_down(&paths)?;
     Ok(session)
@@ -91,7 +99,7 @@ fn refuse_odd_folders(paths: &[PathBuf]) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn calendar_rows() -> Result<Vec<[Value; 6]>, QueryError> {
+fn calendar_rows() -> Result<Vec<Vec<Value>>, QueryError> {
     let calendar = Calendar::nyse();
     let (first, last) = calendar.coverage();
     let sessions = calendar
@@ -99,7 +107,7 @@ fn calendar_rows() -> Result<Vec<[Value; 6]>, QueryError> {
         .map_err(|error| QueryError::Setup(error.to_string()))?;
     let instant = |instant_us| Value::Timestamp(TimeUnit::Microsecond, instant_us);
     let row = |session: &Session| {
-        [
+        vec![
             Value::Date32(session.date().days_since_epoch()),
             instant(session.pre_open_us()),
             instant(session.open_us()),

@@ -55,13 +55,20 @@ impl EventSubscriber for LogSubscriber {
                 info!(wait_ms, "waiting for the rate limit");
             }
             Event::RateLimitWaited { wait_ms } => debug!(wait_ms, "waiting for the rate limit"),
-            Event::CircuitOpened { host, retry_in_ms } => {
+            Event::CircuitOpened {
+                host,
+                retry_in_ms: Some(wait_ms),
+            } => {
+                let wait_s = wait_ms.div_ceil(1000);
                 warn!(
-                    retry_in_ms,
-                    "{} failed too often and is left alone for a while",
+                    "{} does not answer; it is tried again in {wait_s} s",
                     shown(host)
                 );
             }
+            Event::CircuitOpened {
+                host,
+                retry_in_ms: None,
+            } => warn!("{} does not answer and is given up", shown(host)),
             Event::StoreLockAwaited { holder } => {
                 warn!("waiting for the store, which is held by {}", shown(holder));
             }
@@ -186,7 +193,7 @@ mod tests {
             Event::RateLimitWaited { wait_ms: 300 },
             Event::CircuitOpened {
                 host: "data.alpaca.markets".into(),
-                retry_in_ms: 30_000,
+                retry_in_ms: Some(30_000),
             },
             Event::StoreLockAwaited {
                 holder: "process 12".into(),
@@ -233,7 +240,7 @@ mod tests {
         let text = logged("warn", &every_kind());
         let expected = [
             "request failed and is repeated: status 500",
-            "data.alpaca.markets failed too often",
+            "data.alpaca.markets does not answer; it is tried again in 30 s",
             "waiting for the store, which is held by process 12",
             "bars of AAPL break a rule and are in quarantine",
             "answer for AAPL on 2024-07-02 is much shorter",

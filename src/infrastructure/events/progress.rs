@@ -121,8 +121,16 @@ impl Tally {
                 self.wait = Some(format!("waiting {} for the rate limit", seconds(*wait_ms)));
             }
             Event::CircuitOpened { host, retry_in_ms } => {
-                let seconds = seconds(*retry_in_ms);
-                self.wait = Some(format!("{} is left alone for {seconds}", shown(host)));
+                let host = shown(host);
+                self.wait = Some(match retry_in_ms {
+                    Some(wait_ms) => {
+                        format!(
+                            "{host} does not answer, tried again in {}",
+                            seconds(*wait_ms)
+                        )
+                    }
+                    None => format!("{host} does not answer and is given up"),
+                });
             }
             Event::StoreLockAwaited { holder } => {
                 self.wait = Some(format!("waiting for the store, held by {}", shown(holder)));

@@ -44,24 +44,48 @@ pub struct HttpAnswer {
     pub pause: Option<Pause>,
 }
 
+/// An answer and what was made of its body.
+#[derive(Debug)]
+pub struct Decoded<T, E> {
+    /// The answer.
+    pub answer: HttpAnswer,
+    /// The content of a 2xx, or why its body has none; `None` for any other status.
+    pub content: Option<Result<T, E>>,
+}
+
 /// A GET that can be attempted again.
-pub(super) struct Get<'a> {
+pub(super) struct Get<'a, T, E> {
     client: &'a HttpClient,
     url: Url,
     headers: HeaderMap,
+    decode: &'a (dyn Fn(&[u8]) -> Result<T, E> + Sync),
+    sent: u32,
 }
 
-impl<'a> Get<'a> {
-    pub(super) fn new(client: &'a HttpClient, url: Url, mut headers: HeaderMap) -> Self {
+impl<'a, T: Send, E: Send> Get<'a, T, E> {
+    pub(super) fn new(
+        client: &'a HttpClient,
+        url: Url,
+        mut headers: HeaderMap,
+        decode: &'a (dyn Fn(&[u8]) -> Result<T, E> + Sync),
+    ) -> Self {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         Self {
             client,
             url,
             headers,
+            decode,
+            sent: 0,
         }
     }
 
-    async fn send(&self, number: u32) -> Result<HttpAnswer, HttpError> {
+    /// Requests sent so far.
+    pub(super) const fn sent(&self) -> u32 {
+        self.sent
+    }
+
+    async fn send(&mut self) -> Result<HttpAnswer, HttpError> {
+        self.sent += 1;
         let broken = |error| HttpError::from_transport(&self.client.host, error);
         let request = self
             .client
@@ -104,7 +128,7 @@ impl<'a> Get<'a> {
             headers,
             body,
             wire_bytes,
-            attempts: number,
+            attempts: self.sent,
             request_id,
             pause: None,
         })
@@ -203,20 +227,20 @@ impl<'a> Get<'a> {
     }
 }
 
-impl Repeatable for Get<'_> {
-    type Answer = HttpAnswer;
+impl<T: Send, E: Send> Repeatable for Get<'_, T, E> {
+    type Answer = Decoded<T, E>;
 
-    async fn attempt(&mut self, number: u32, budget: &mut Budget) -> Outcome<HttpAnswer> {
+    async fn attempt(&mut self, _number: u32, budget: &mut Budget) -> Outcome<Decoded<T, E>> {
         if let Err(pause) = self.client.limit.acquire(budget).await {
             return Outcome::Final(Err(self.client.rate_limited(pause)));
         }
         let began = Instant::now();
-        let result = self.send(number).await;
+        let result = self.send().await;
         let took = began.elapsed();
         match result {
-            Ok(answer) => self.judge(answer, took),
+            Ok(answer) => self.judge(answer, took, budget),
             Err(error) => {
-                tracing::debug!(attempt = number, ?took, error = %error, "request failed");
+                tracing::debug!(attempt = self.sent, ?took, error = %error, "request failed");
                 if !error.kind.is_retryable() {
                     return Outcome::Final(Err(error));
                 }
@@ -239,8 +263,13 @@ impl Repeatable for Get<'_> {
     }
 }
 
-impl Get<'_> {
-    fn judge(&self, mut answer: HttpAnswer, took: Duration) -> Outcome<HttpAnswer> {
+impl<T: Send, E: Send> Get<'_, T, E> {
+    fn judge(
+        &self,
+        mut answer: HttpAnswer,
+        took: Duration,
+        budget: &mut Budget,
+    ) -> Outcome<Decoded<T, E>> {
         let status = answer.status;
         tracing::debug!(
             attempt = answer.attempts,
@@ -254,14 +283,37 @@ impl Get<'_> {
             .client
             .limit
             .observe(status == StatusCode::TOO_MANY_REQUESTS, &hints);
+        if status.is_success() {
+            let content = (self.decode)(&answer.body);
+            let is_sound = content.is_ok();
+            let result = Ok(Decoded {
+                answer,
+                content: Some(content),
+            });
+            if is_sound {
+                return Outcome::Final(result);
+            }
+            budget.spend(took);
+            return Outcome::Retryable {
+                result,
+                reason: "the answer is cut off or no answer at all".to_owned(),
+                pause: None,
+            };
+        }
+        let refused = |answer| {
+            Ok(Decoded {
+                answer,
+                content: None,
+            })
+        };
         if !is_retryable(status) {
-            return Outcome::Final(Ok(answer));
+            return Outcome::Final(refused(answer));
         }
         // A server that is merely unwell speaks for this request only, not for the limit of all.
         let pause = refusal_pause.or(hints.retry_after);
         answer.pause = pause;
         Outcome::Retryable {
-            result: Ok(answer),
+            result: refused(answer),
             reason: format!("status {}", status.as_u16()),
             pause,
         }

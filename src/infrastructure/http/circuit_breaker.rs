@@ -10,8 +10,11 @@ use tokio::time::Instant;
 pub struct BreakerPolicy {
     /// Finished requests that must fail in a row; 0 counts as 1.
     pub failures: u32,
-    /// How long nothing is sent then.
+    /// How long nothing is sent then; twice as long each further time in a row.
     pub open_for: Duration,
+    /// How often in a row a host that has answered before is tried again until it is given up. One that has never
+    /// answered is given up at once: most likely its address is wrong or the network is down.
+    pub trials: u32,
 }
 
 impl Default for BreakerPolicy {
@@ -19,9 +22,13 @@ impl Default for BreakerPolicy {
         Self {
             failures: 5,
             open_for: Duration::from_secs(30),
+            trials: 3,
         }
     }
 }
+
+/// The longest wait is this many times `open_for`.
+const MAX_DOUBLINGS: u32 = 6;
 
 /// Counts failed requests in a row; when there are too many, lets nothing through for a while and then one probe.
 ///
@@ -30,7 +37,15 @@ impl Default for BreakerPolicy {
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
     policy: BreakerPolicy,
-    state: Mutex<State>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    state: State,
+    /// How often it opened since the last answer.
+    openings: u32,
+    has_answered: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +67,15 @@ pub(super) enum Health {
     Failing,
 }
 
+/// Why nothing may be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// How long to wait; zero while a probe is on its way.
+    pub(super) wait: Duration,
+    /// Whether waiting is not worth it any more.
+    pub(super) gives_up: bool,
+}
+
 /// The permission to send one request; given back by [`Permit::settle`], or unsettled by dropping it.
 #[derive(Debug)]
 #[must_use]
@@ -66,7 +90,11 @@ impl CircuitBreaker {
     pub(super) const fn new(policy: BreakerPolicy) -> Self {
         Self {
             policy,
-            state: Mutex::new(State::Closed { failures: 0 }),
+            memory: Mutex::new(Memory {
+                state: State::Closed { failures: 0 },
+                openings: 0,
+                has_answered: false,
+            }),
         }
     }
 
@@ -77,15 +105,22 @@ impl CircuitBreaker {
     /// Asks to send a request.
     ///
     /// # Errors
-    /// How long to wait while the host is taken for dead; zero while a probe is on its way.
-    pub(super) fn admit(&self, now: Instant) -> Result<Permit<'_>, Duration> {
-        let mut state = self.state();
-        let probe_since = match *state {
+    /// [`Refusal`] while the host is taken for dead.
+    pub(super) fn admit(&self, now: Instant) -> Result<Permit<'_>, Refusal> {
+        let mut memory = self.memory();
+        let gives_up = self.gives_up(&memory);
+        let probe_since = match memory.state {
             State::Closed { .. } => None,
-            State::Open { until } if now < until => return Err(until - now),
-            State::HalfOpen => return Err(Duration::ZERO),
+            State::Open { until } if now < until => {
+                let wait = until - now;
+                return Err(Refusal { wait, gives_up });
+            }
+            State::HalfOpen => {
+                let wait = Duration::ZERO;
+                return Err(Refusal { wait, gives_up });
+            }
             State::Open { .. } => {
-                *state = State::HalfOpen;
+                memory.state = State::HalfOpen;
                 Some(now)
             }
         };
@@ -98,43 +133,60 @@ impl CircuitBreaker {
 
     /// How long the host is taken for dead still; `None` when it is not.
     pub(super) fn find_wait(&self, now: Instant) -> Option<Duration> {
-        match *self.state() {
+        match self.memory().state {
             State::Open { until } if now < until => Some(until - now),
             _ => None,
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn gives_up(&self, memory: &Memory) -> bool {
+        !memory.has_answered || memory.openings > self.policy.trials
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Permit<'_> {
+    /// Whether this request alone finds out whether the host is back.
+    pub(super) const fn is_probe(&self) -> bool {
+        self.probe_since.is_some()
+    }
+
     /// Tells how the request ended. Returns for how long the host is left alone if this made it so.
-    pub(super) fn settle(mut self, health: Health, now: Instant) -> Option<Duration> {
+    pub(super) fn settle(mut self, health: Health, now: Instant) -> Option<Refusal> {
         self.is_settled = true;
         let policy = self.breaker.policy;
-        let mut state = self.breaker.state();
-        let opens = match (health, *state) {
+        let mut memory = self.breaker.memory();
+        let opens = match (health, memory.state) {
             (Health::Alive, _) => {
-                *state = State::Closed { failures: 0 };
+                *memory = Memory {
+                    state: State::Closed { failures: 0 },
+                    openings: 0,
+                    has_answered: true,
+                };
                 false
             }
             (Health::Failing, State::Closed { failures }) => {
                 let failures = failures.saturating_add(1);
-                *state = State::Closed { failures };
+                memory.state = State::Closed { failures };
                 failures >= policy.failures
             }
             (Health::Failing, State::HalfOpen) => self.probe_since.is_some(),
             // Late news of a request that began before.
             (Health::Failing, State::Open { .. }) => false,
         };
-        if opens {
-            *state = State::Open {
-                until: now + policy.open_for,
-            };
-        }
-        opens.then_some(policy.open_for)
+        opens.then(|| {
+            let doublings = memory.openings.min(MAX_DOUBLINGS);
+            let wait = policy.open_for.saturating_mul(2_u32.pow(doublings));
+            memory.openings = memory.openings.saturating_add(1);
+            memory.state = State::Open { until: now + wait };
+            Refusal {
+                wait,
+                gives_up: self.breaker.gives_up(&memory),
+            }
+        })
     }
 }
 
@@ -142,9 +194,9 @@ impl Drop for Permit<'_> {
     /// A probe that was given up proved nothing: the next request is the probe.
     fn drop(&mut self) {
         if let (false, Some(since)) = (self.is_settled, self.probe_since) {
-            let mut state = self.breaker.state();
-            if matches!(*state, State::HalfOpen) {
-                *state = State::Open { until: since };
+            let mut memory = self.breaker.memory();
+            if matches!(memory.state, State::HalfOpen) {
+                memory.state = State::Open { until: since };
             }
         }
     }
@@ -159,10 +211,17 @@ mod tests {
     const POLICY: BreakerPolicy = BreakerPolicy {
         failures: 3,
         open_for: Duration::from_secs(30),
+        trials: 2,
     };
 
+    /// Fails a request; returns for how long the host is left alone then.
     fn fail(breaker: &CircuitBreaker, now: Instant) -> Option<Duration> {
-        breaker.admit(now).unwrap().settle(Health::Failing, now)
+        let opening = breaker.admit(now).unwrap().settle(Health::Failing, now);
+        opening.map(|opening| opening.wait)
+    }
+
+    fn answer(breaker: &CircuitBreaker, now: Instant) {
+        assert_eq!(breaker.admit(now).unwrap().settle(Health::Alive, now), None);
     }
 
     fn opened(now: Instant) -> CircuitBreaker {
@@ -182,7 +241,7 @@ mod tests {
     fn it_opens_after_the_last_allowed_failure_and_not_before() {
         let now = Instant::now();
         let breaker = opened(now);
-        assert_eq!(breaker.admit(now).unwrap_err(), POLICY.open_for);
+        assert_eq!(breaker.admit(now).unwrap_err().wait, POLICY.open_for);
         assert_eq!(
             breaker.find_wait(now + Duration::from_secs(10)),
             Some(Duration::from_secs(20))
@@ -195,8 +254,35 @@ mod tests {
         let breaker = CircuitBreaker::new(POLICY);
         for _ in 0..10 {
             assert_eq!((fail(&breaker, now), fail(&breaker, now)), (None, None));
-            assert_eq!(breaker.admit(now).unwrap().settle(Health::Alive, now), None);
+            answer(&breaker, now);
         }
+    }
+
+    #[test]
+    fn a_host_that_never_answered_is_given_up_at_once_and_another_after_its_trials() {
+        let mut now = Instant::now();
+        assert!(opened(now).admit(now).unwrap_err().gives_up);
+        let breaker = CircuitBreaker::new(POLICY);
+        answer(&breaker, now);
+        for _ in 0..3 {
+            let _ = fail(&breaker, now);
+        }
+        for wait_s in [30, 60] {
+            let refusal = breaker.admit(now).unwrap_err();
+            let expected = Refusal {
+                wait: Duration::from_secs(wait_s),
+                gives_up: false,
+            };
+            assert_eq!(refusal, expected);
+            now += refusal.wait;
+            let probe = breaker.admit(now).unwrap();
+            assert!(probe.is_probe());
+            let _ = probe.settle(Health::Failing, now);
+        }
+        assert!(breaker.admit(now).unwrap_err().gives_up);
+        now += POLICY.open_for * 4;
+        answer(&breaker, now);
+        assert!(!breaker.admit(now).unwrap().is_probe(), "all is forgotten");
     }
 
     #[test]
@@ -205,13 +291,12 @@ mod tests {
         let breaker = opened(now);
         let later = now + POLICY.open_for;
         let probe = breaker.admit(later).unwrap();
-        assert_eq!(
-            breaker.admit(later).unwrap_err(),
-            Duration::ZERO,
-            "only one"
-        );
-        assert_eq!(probe.settle(Health::Failing, later), Some(POLICY.open_for));
-        let much_later = later + POLICY.open_for;
+        let wait = breaker.admit(later).unwrap_err().wait;
+        assert_eq!(wait, Duration::ZERO, "only one");
+        let longer = POLICY.open_for * 2;
+        let opening = probe.settle(Health::Failing, later).unwrap();
+        assert_eq!(opening.wait, longer);
+        let much_later = later + longer;
         assert_eq!(
             breaker
                 .admit(much_later)
@@ -255,7 +340,7 @@ mod tests {
         fn it_behaves_like_a_counter(steps in prop::collection::vec((any::<bool>(), 0_u64..40), 1..200)) {
             let mut now = Instant::now();
             let breaker = CircuitBreaker::new(POLICY);
-            let (mut failures, mut dead_until) = (0, None::<Instant>);
+            let (mut failures, mut openings, mut dead_until) = (0, 0, None::<Instant>);
             for (is_failure, pause_s) in steps {
                 now += Duration::from_secs(pause_s);
                 let is_dead = dead_until.is_some_and(|until| now < until);
@@ -266,9 +351,13 @@ mod tests {
                 failures = if is_failure { failures + 1 } else { 0 };
                 let opens = is_failure && (dead_until.is_some() || failures >= POLICY.failures);
                 prop_assert_eq!(permit.settle(health, now).is_some(), opens);
-                dead_until = if opens { Some(now + POLICY.open_for) } else { None };
+                if !is_failure {
+                    openings = 0;
+                }
+                dead_until = opens.then(|| now + POLICY.open_for * 2_u32.pow(openings.min(MAX_DOUBLINGS)));
                 if opens {
                     failures = 0;
+                    openings += 1;
                 }
             }
         }

@@ -6,19 +6,22 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::redirect;
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::domain::Event;
 use crate::domain::ports::EventPublisher;
 
-use super::attempt::{Get, HttpAnswer};
+use super::attempt::{Decoded, Get};
 use super::base_url::{BaseUrl, BaseUrlError};
-use super::circuit_breaker::{BreakerPolicy, CircuitBreaker, Health};
+use super::circuit_breaker::{BreakerPolicy, CircuitBreaker, Health, Permit, Refusal};
 use super::delay::FullJitter;
 use super::error::{HttpError, HttpErrorKind, shown_cause};
 use super::hints::Pause;
 use super::rate_limit::RequestLimit;
 use super::retry::{self, RetryPolicy};
+
+/// How often those look who wait for the outcome of a probe.
+const PROBE_POLL: Duration = Duration::from_millis(100);
 
 /// What a client is allowed to do and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +83,15 @@ pub enum HttpSetupError {
 /// environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) are obeyed, except for loopback addresses, which are always
 /// asked directly.
 ///
-/// A dead host ends a run after [`BreakerPolicy::failures`] failed requests in a row (5). One request fails after at
+/// A dead host is left alone after [`BreakerPolicy::failures`] failed requests in a row (5). One request fails after at
 /// most [`RetryPolicy::max_total_wait`] and one more attempt: a host that refuses connections within 7.5 s, one that
 /// cannot be reached within 33 s, one that accepts and stays silent within 4 attempts of 30 s, about 125 s.
-/// Requests at the same time fail at the same time. Asked one after another, a host that refuses is given up after
+/// Requests at the same time fail at the same time. Asked one after another, a host that refuses is left alone after
 /// less than 40 s, a silent one after about 10 minutes.
+///
+/// A host that has never answered is then given up. One that has is tried again by one probe after 30, 60 and 120 s,
+/// while all other requests wait; when no probe is answered either, it is given up after 3.5 minutes and the probes'
+/// own time.
 pub struct HttpClient {
     pub(super) inner: reqwest::Client,
     pub(super) host: String,
@@ -148,37 +155,72 @@ impl HttpClient {
         &self.host
     }
 
-    /// Asks for `path` with `query` and brings the last answer, whatever its status: repeated when that may help,
-    /// never for a 4xx other than 408, 425 and 429.
+    /// Asks for `path` with `query` and brings the last answer, whatever its status, with what `decode` made of the
+    /// body of a 2xx: repeated when that may help, never for a 4xx other than 408, 425 and 429. A body that `decode`
+    /// refuses counts as cut off on the way and is asked for again.
     ///
     /// Values of `query` are percent-encoded here. Mark secret `headers` as sensitive.
     ///
     /// # Errors
     /// [`HttpError`] when there is no whole answer within the limits, or the answer is a redirect.
-    pub async fn get(
+    pub async fn get<T: Send, E: Send>(
         &self,
         path: &str,
         query: &[(&str, &str)],
         headers: HeaderMap,
-    ) -> Result<HttpAnswer, HttpError> {
-        let permit = self
-            .breaker
-            .admit(Instant::now())
-            .map_err(|wait| self.circuit_open(wait))?;
-        let mut request = Get::new(self, self.base.join(path, query), headers);
-        let mut delays = FullJitter::new(&self.retry);
-        let result = retry::run(&self.retry, &mut delays, &*self.publisher, &mut request).await;
-        let Some(health) = health_after(&result) else {
-            return result;
-        };
-        if let Some(open_for) = permit.settle(health, Instant::now()) {
-            let retry_in_ms = u64::try_from(open_for.as_millis()).unwrap_or(u64::MAX);
-            self.publisher.publish(&Event::CircuitOpened {
-                host: self.host.clone(),
-                retry_in_ms,
-            });
+        decode: &(dyn Fn(&[u8]) -> Result<T, E> + Sync),
+    ) -> Result<Decoded<T, E>, HttpError> {
+        let mut request = Get::new(self, self.base.join(path, query), headers, decode);
+        let mut rounds = 0;
+        loop {
+            let permit = match self.admitted().await {
+                Ok(permit) => permit,
+                Err(error) => return Err(error.having_sent(request.sent())),
+            };
+            let is_probe = permit.is_probe();
+            let policy = RetryPolicy {
+                max_attempts: if is_probe { 1 } else { self.retry.max_attempts },
+                ..self.retry
+            };
+            let mut delays = FullJitter::new(&policy);
+            let result = retry::run(&policy, &mut delays, &*self.publisher, &mut request).await;
+            let health = health_after(&result);
+            if let Some(health) = health {
+                self.tell(permit.settle(health, Instant::now()));
+            }
+            // A failed probe, or one whom others told that the host is dead, waits for the next probe.
+            rounds += 1;
+            let waits = rounds <= self.breaker.policy().trials
+                && match &result {
+                    Err(error) if error.kind == HttpErrorKind::CircuitOpen => true,
+                    _ => is_probe && health == Some(Health::Failing),
+                };
+            if !waits {
+                return result.map_err(|error| error.having_sent(request.sent()));
+            }
         }
-        result
+    }
+
+    /// Waits for the permission to send, as long as there is hope.
+    async fn admitted(&self) -> Result<Permit<'_>, HttpError> {
+        loop {
+            match self.breaker.admit(Instant::now()) {
+                Ok(permit) => return Ok(permit),
+                Err(refusal) if refusal.gives_up => return Err(self.circuit_open(refusal.wait)),
+                Err(refusal) => sleep(refusal.wait.max(PROBE_POLL)).await,
+            }
+        }
+    }
+
+    fn tell(&self, opening: Option<Refusal>) {
+        let Some(Refusal { wait, gives_up }) = opening else {
+            return;
+        };
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.publisher.publish(&Event::CircuitOpened {
+            host: self.host.clone(),
+            retry_in_ms: (!gives_up).then_some(wait_ms),
+        });
     }
 
     pub(super) fn circuit_open(&self, wait: Duration) -> HttpError {
@@ -206,9 +248,9 @@ fn no_client(source: reqwest::Error) -> HttpSetupError {
 }
 
 /// What the end of a request says about the host; `None` when nothing was sent.
-fn health_after(result: &Result<HttpAnswer, HttpError>) -> Option<Health> {
+fn health_after<T, E>(result: &Result<Decoded<T, E>, HttpError>) -> Option<Health> {
     let is_failing = match result {
-        Ok(answer) => answer.status.is_server_error(),
+        Ok(decoded) => decoded.answer.status.is_server_error(),
         Err(error) => match error.kind {
             HttpErrorKind::Invalid | HttpErrorKind::RateLimited | HttpErrorKind::CircuitOpen => {
                 return None;

@@ -61,6 +61,8 @@ pub struct HttpError {
     pub kind: HttpErrorKind,
     /// Host and cause, in one line, without secrets.
     pub context: String,
+    /// Requests that were sent in vain.
+    pub requests: u32,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
@@ -71,12 +73,19 @@ impl HttpError {
         Self {
             kind,
             context: context.into(),
+            requests: 0,
             source: None,
         }
     }
 
     pub(super) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// The same failure with the number of requests that were sent.
+    pub(super) fn having_sent(mut self, requests: u32) -> Self {
+        self.requests = requests;
         self
     }
 

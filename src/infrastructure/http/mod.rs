@@ -23,7 +23,7 @@ mod stub;
 #[cfg(test)]
 mod tests;
 
-pub use attempt::HttpAnswer;
+pub use attempt::{Decoded, HttpAnswer};
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use circuit_breaker::BreakerPolicy;
 pub use client::{HttpClient, HttpOptions, HttpSetupError};

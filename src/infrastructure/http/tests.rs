@@ -1,5 +1,6 @@
 //! The client against a real socket: what it sends, what it survives, what it refuses.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,10 +48,21 @@ async fn setup(replies: impl IntoIterator<Item = Reply>) -> Setup {
 
 impl Setup {
     async fn get(&self) -> Result<HttpAnswer, HttpError> {
-        self.client
-            .get("/v2/x", &[("q", "a,b=c")], HeaderMap::new())
-            .await
+        get(&self.client, "/v2/x", &[("q", "a,b=c")], HeaderMap::new()).await
     }
+}
+
+/// Asks and takes any body for a sound one.
+async fn get(
+    client: &HttpClient,
+    path: &str,
+    query: &[(&str, &str)],
+    headers: HeaderMap,
+) -> Result<HttpAnswer, HttpError> {
+    let decoded = client
+        .get(path, query, headers, &|_| Ok::<(), Infallible>(()))
+        .await?;
+    Ok(decoded.answer)
 }
 
 fn ok(body: &[u8]) -> Reply {
@@ -82,9 +94,7 @@ async fn a_request_says_who_asks_and_encodes_its_query() {
     let mut secret = HeaderValue::from_static("hunter2");
     secret.set_sensitive(true);
     headers.insert("apca-api-secret-key", secret);
-    let answer = setup
-        .client
-        .get("/v2/x", &[("q", "a,b=c")], headers)
+    let answer = get(&setup.client, "/v2/x", &[("q", "a,b=c")], headers)
         .await
         .unwrap();
     assert_eq!(
@@ -283,22 +293,78 @@ async fn a_closed_port_is_unreachable_after_bounded_attempts_and_then_not_asked_
     )
     .unwrap();
     for _ in 0..5 {
-        let error = client.get("/", &[], HeaderMap::new()).await.unwrap_err();
+        let error = get(&client, "/", &[], HeaderMap::new()).await.unwrap_err();
         assert_eq!(error.kind, HttpErrorKind::Unreachable, "{error}");
         assert!(error.to_string().contains("(5 attempts)"), "{error}");
     }
     let retries = recorder.events().len();
-    let error = client.get("/", &[], HeaderMap::new()).await.unwrap_err();
+    let error = get(&client, "/", &[], HeaderMap::new()).await.unwrap_err();
     assert_eq!(error.kind, HttpErrorKind::CircuitOpen);
     let events = recorder.events();
     assert_eq!(events.len(), retries, "nothing was sent");
     assert!(matches!(
         events.last(),
         Some(Event::CircuitOpened {
-            retry_in_ms: 30_000,
+            retry_in_ms: None,
             ..
         })
     ));
+}
+
+#[tokio::test]
+async fn a_host_that_comes_back_is_found_by_one_probe_while_the_others_wait() {
+    let recorder = Arc::new(Recorder::default());
+    let silent = || Reply::Raw(Vec::new());
+    // One answer, two requests of two attempts each in vain, one probe in vain, then all is well.
+    let mut replies = vec![ok(b"x")];
+    replies.extend([silent(), silent(), silent(), silent(), silent()]);
+    replies.push(ok(b"y"));
+    let stub = Stub::start(replies).await;
+    let mut options = quick_options(stub.base_url());
+    options.retry.max_attempts = 2;
+    options.breaker = BreakerPolicy {
+        failures: 2,
+        open_for: Duration::from_millis(40),
+        trials: 3,
+    };
+    let publisher = Arc::clone(&recorder) as Arc<dyn EventPublisher>;
+    let client = HttpClient::new(options, publisher).unwrap();
+    let ask = || get(&client, "/", &[], HeaderMap::new());
+    ask().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(ask().await.unwrap_err().requests, 2);
+    }
+    let (first, second) = tokio::join!(ask(), ask());
+    assert_eq!(
+        (&first.unwrap().body[..], &second.unwrap().body[..]),
+        (&b"y"[..], &b"y"[..])
+    );
+    assert_eq!(
+        stub.heads().len(),
+        1 + 4 + 1 + 2,
+        "one request probed, twice"
+    );
+    let openings: Vec<Option<u64>> = recorder
+        .events()
+        .iter()
+        .filter_map(|event| match event {
+            Event::CircuitOpened { retry_in_ms, .. } => Some(*retry_in_ms),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(openings, [Some(40), Some(80)]);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_asked_for_again() {
+    let setup = setup([ok(b"cut"), ok(b"whole")]).await;
+    let whole = |body: &[u8]| match body {
+        b"whole" => Ok(body.len()),
+        _ => Err("cut"),
+    };
+    let ask = || setup.client.get("/", &[], HeaderMap::new(), &whole);
+    let decoded = ask().await.unwrap();
+    assert_eq!((decoded.content, decoded.answer.attempts), (Some(Ok(5)), 2));
 }
 
 #[tokio::test]
@@ -331,7 +397,7 @@ async fn a_failed_tls_handshake_is_not_repeated() {
     };
     tokio::select! {
         () = serve => {}
-        result = client.get("/", &[], HeaderMap::new()) => {
+        result = get(&client, "/", &[], HeaderMap::new()) => {
             let error = result.unwrap_err();
             assert_eq!(error.kind, HttpErrorKind::Tls, "{error:?}");
         }
@@ -359,7 +425,7 @@ async fn a_refused_request_tells_until_when() {
     options.retry.max_attempts = 1;
     options.retry.max_total_wait = Duration::from_millis(10);
     let client = HttpClient::new(options, Arc::new(Recorder::default())).unwrap();
-    let answer = client.get("/", &[], HeaderMap::new()).await.unwrap();
+    let answer = get(&client, "/", &[], HeaderMap::new()).await.unwrap();
     assert_eq!(
         answer.pause.unwrap().to_string(),
         "until 2026-09-03T14:30:00Z"

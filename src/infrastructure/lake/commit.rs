@@ -18,6 +18,7 @@ use crate::infrastructure::parquet::data_storage::relative_path;
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, find_entry_in, put_files_in};
 use crate::infrastructure::sqlite::checkpoint::advance_in;
+use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::ohlcv::{
     delete_revisions_in, put_quarantined_in, put_revisions_in, release_quarantined_in,
 };
@@ -263,7 +264,11 @@ impl LakeStore {
             for checkpoint in &batch.checkpoints {
                 advance_in(transaction, checkpoint)?;
             }
-            Ok(())
+            let mut counts = batch.counts;
+            for partition in prepared {
+                counts += partition.receipt.counts();
+            }
+            add_counts_in(transaction, batch.job, &counts)
         })
     }
 

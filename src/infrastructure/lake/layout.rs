@@ -56,6 +56,11 @@ impl DataDirectory {
         self.root.join("staging")
     }
 
+    /// One locked file for each process that works on a job.
+    pub fn leases(&self) -> PathBuf {
+        self.root.join("running")
+    }
+
     /// Held by whoever commits.
     pub fn store_lock(&self) -> PathBuf {
         self.root.join("store.lock")

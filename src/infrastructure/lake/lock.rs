@@ -54,6 +54,14 @@ pub(super) fn lock_store(
     Ok(guard)
 }
 
+/// Takes the lock at `path` exclusively, making the file, waiting `wait` at most.
+///
+/// # Errors
+/// [`StoreErrorKind::Locked`] when the wait was in vain.
+pub(super) fn lock_exclusive(path: &Path, wait: Duration) -> Result<LockGuard, StoreError> {
+    acquire(path, Mode::Exclusive, wait, |_| ())
+}
+
 /// The lock between readers of files and whoever replaces them.
 #[derive(Debug, Clone)]
 pub struct PublishLock {

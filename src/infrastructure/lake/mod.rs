@@ -3,6 +3,7 @@
 
 mod commit;
 mod layout;
+mod lease;
 mod lock;
 mod prepare;
 mod recover;
@@ -22,6 +23,7 @@ use crate::infrastructure::parquet::engine::hex_sha256;
 use crate::infrastructure::sqlite::{Database, SqliteCatalog};
 
 pub use layout::DataDirectory;
+pub use lease::{JobLease, close_dead_jobs};
 pub use lock::{LockGuard, PublishLock};
 
 /// Begins the staged name in the redo record of a file that goes away.

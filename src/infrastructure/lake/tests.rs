@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::domain::event::Event;
 use crate::domain::instant::{InstantRange, MINUTE_US};
+use crate::domain::job::{JobCounts, JobRequest};
 use crate::domain::merge::{AskedSession, ShrinkPolicy};
 use crate::domain::ports::{
     JobRepository, OhlcvRepository, PartitionAnswer, PartitionOutcome, SessionAnswer,
@@ -33,7 +34,12 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder).unwrap();
         let jobs = SqliteJobRepository::new(store.database.clone());
-        let job = jobs.create_job("test", &this_process(), 0).unwrap().id();
+        let request = JobRequest {
+            words: "test".into(),
+            spec: None,
+        };
+        let owner = this_process("test");
+        let job = jobs.create_job(&request, &owner, 0).unwrap().id();
         Self { folder, store, job }
     }
 
@@ -73,6 +79,7 @@ impl Fixture {
             answers: vec![answer],
             quarantined: Vec::new(),
             checkpoints: Vec::new(),
+            counts: JobCounts::default(),
             at_us: 0,
         }
     }

@@ -5,11 +5,13 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::columns::{Columns, stored_count};
 use super::failure::During;
 use super::pool::Database;
-use crate::domain::job::{IngestionJob, JobCounts, JobFields, JobId, JobOwner, JobState};
+use crate::domain::job::{
+    IngestionJob, JobCounts, JobFields, JobId, JobOwner, JobRequest, JobState,
+};
 use crate::domain::ports::{JobRepository, StoreError, StoreErrorKind};
 
 const SELECT: &str = "
-    SELECT job_id, state, request, owner_pid, owner_host, created_at_us, finished_at_us,
+    SELECT job_id, state, request, spec, owner_pid, owner_host, owner_lease, created_at_us, finished_at_us,
            rows_new, rows_revised, rows_quarantined, rows_received, requests, retries, wire_bytes,
            files_written, files_unchanged, empty_sessions, message
     FROM job";
@@ -26,35 +28,134 @@ impl SqliteJobRepository {
         Self { database }
     }
 
-    /// Adds to a job's counters what one more commit did.
+    /// The jobs that a process works on or was about to, as far as the table knows; oldest first.
     ///
     /// # Errors
-    /// [`StoreErrorKind::Missing`] when there is no such job.
-    pub fn add_counts(&self, id: JobId, counts: &JobCounts) -> Result<(), StoreError> {
-        self.database
-            .write(|transaction| add_counts_in(transaction, id, counts))
+    /// When the database cannot be read.
+    pub fn list_unfinished(&self) -> Result<Vec<IngestionJob>, StoreError> {
+        self.database.read(|conn| {
+            let list = || -> rusqlite::Result<Vec<IngestionJob>> {
+                conn.prepare_cached(&format!(
+                    "{SELECT} WHERE state IN ('pending', 'running') ORDER BY job_id"
+                ))?
+                .query_map([], job)?
+                .collect()
+            };
+            list().during(conn, "list the unfinished jobs")
+        })
     }
+
+    /// Closes a job whose owner is gone as interrupted; tells whether it still was that owner's.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn close_dead(&self, dead: &IngestionJob, at_us: i64) -> Result<bool, StoreError> {
+        self.database.write(|transaction| {
+            transaction
+                .prepare_cached(
+                    "UPDATE job SET state = ?, finished_at_us = ?, message = ?
+                     WHERE job_id = ? AND state IN ('pending', 'running') AND owner_lease IS ?",
+                )
+                .and_then(|mut close| {
+                    close.execute(params![
+                        JobState::Interrupted.as_str(),
+                        at_us,
+                        "its process ended without a word",
+                        dead.id().0,
+                        dead.owner().lease,
+                    ])
+                })
+                .map(|changed| changed > 0)
+                .during(transaction, format_args!("close job {}", dead.id()))
+        })
+    }
+
+    /// Asks the owner of a job to end it; tells whether it has one.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn request_cancel(&self, id: JobId) -> Result<bool, StoreError> {
+        self.database.write(|transaction| {
+            transaction
+                .prepare_cached(
+                    "UPDATE job SET cancel_requested = 1
+                     WHERE job_id = ? AND state IN ('pending', 'running')",
+                )
+                .and_then(|mut request| request.execute([id.0]))
+                .map(|changed| changed > 0)
+                .during(transaction, format_args!("cancel job {id}"))
+        })
+    }
+
+    /// Deletes the jobs that ended before `before_us`, with their checkpoints. Jobs that rows in quarantine or
+    /// revisions refer to stay.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn prune_jobs(&self, before_us: i64) -> Result<PrunedJobs, StoreError> {
+        // `finished_at_us` is null for jobs under way, so they are never old.
+        const OLD: &str = "SELECT job_id FROM job WHERE finished_at_us < ?1
+             AND state NOT IN ('pending', 'running')";
+        const REFERRED: &str = "(SELECT job_id FROM quarantine UNION SELECT job_id FROM revision)";
+        self.database.write(|transaction| {
+            let prune = || -> rusqlite::Result<PrunedJobs> {
+                let count = |sql: &str| -> rusqlite::Result<u64> {
+                    let count: i64 = transaction.query_row(sql, [before_us], |row| row.get(0))?;
+                    Ok(u64::try_from(count).unwrap_or(0))
+                };
+                let kept = count(&format!(
+                    "SELECT count(*) FROM ({OLD} AND job_id IN {REFERRED})"
+                ))?;
+                let doomed = format!("({OLD} AND job_id NOT IN {REFERRED})");
+                for sql in [
+                    format!("DELETE FROM checkpoint WHERE job_id IN {doomed}"),
+                    format!("UPDATE commit_log SET job_id = NULL WHERE job_id IN {doomed}"),
+                ] {
+                    transaction.execute(&sql, [before_us])?;
+                }
+                let sql = format!("DELETE FROM job WHERE job_id IN {doomed}");
+                let deleted = transaction.execute(&sql, [before_us])?;
+                Ok(PrunedJobs {
+                    deleted: u64::try_from(deleted).unwrap_or(u64::MAX),
+                    kept,
+                })
+            };
+            prune().during(transaction, "delete old jobs")
+        })
+    }
+}
+
+/// What [`SqliteJobRepository::prune_jobs`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrunedJobs {
+    /// Jobs that are gone.
+    pub deleted: u64,
+    /// Old jobs that evidence refers to.
+    pub kept: u64,
 }
 
 impl JobRepository for SqliteJobRepository {
     fn create_job(
         &self,
-        request: &str,
+        request: &JobRequest,
         owner: &JobOwner,
         now_us: i64,
     ) -> Result<IngestionJob, StoreError> {
         let id = self.database.write(|transaction| {
             transaction
                 .prepare_cached(
-                    "INSERT INTO job (state, request, owner_pid, owner_host, created_at_us)
-                     VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO job
+                         (state, request, spec, owner_pid, owner_host, owner_lease, created_at_us)
+                     VALUES (?, ?, ?, ?, ?, ?, ?)",
                 )
                 .and_then(|mut insert| {
                     insert.insert(params![
                         JobState::Pending.as_str(),
-                        request,
+                        request.words,
+                        request.spec,
                         owner.pid,
                         owner.host,
+                        owner.lease,
                         now_us
                     ])
                 })
@@ -62,7 +163,7 @@ impl JobRepository for SqliteJobRepository {
         })?;
         Ok(IngestionJob::planned(
             JobId(id),
-            request.into(),
+            request.clone(),
             owner.clone(),
             now_us,
         ))
@@ -71,6 +172,33 @@ impl JobRepository for SqliteJobRepository {
     fn save_job(&self, job: &IngestionJob) -> Result<(), StoreError> {
         self.database
             .write(|transaction| save_job_in(transaction, job))
+    }
+
+    fn claim_job(&self, job: &IngestionJob, from: JobState) -> Result<(), StoreError> {
+        let id = job.id();
+        self.database.write(|transaction| {
+            let claimed = transaction
+                .prepare_cached(
+                    "UPDATE job SET cancel_requested = (state = 'pending' AND cancel_requested)
+                     WHERE job_id = ? AND state = ?",
+                )
+                .and_then(|mut claim| claim.execute(params![id.0, from.as_str()]))
+                .during(transaction, format_args!("claim job {id}"))?;
+            if claimed == 0 {
+                let context = format!("job {id} is no longer {from}, another process was faster");
+                return Err(StoreError::new(StoreErrorKind::Locked, context));
+            }
+            save_job_in(transaction, job)
+        })
+    }
+
+    fn is_cancel_requested(&self, id: JobId) -> Result<bool, StoreError> {
+        self.database.read(|conn| {
+            conn.prepare_cached("SELECT cancel_requested FROM job WHERE job_id = ?")
+                .and_then(|mut find| find.query_row([id.0], |row| row.get(0)).optional())
+                .map(|requested| requested.unwrap_or(false))
+                .during(conn, format_args!("look whether job {id} is to end"))
+        })
     }
 
     fn get_job(&self, id: JobId) -> Result<IngestionJob, StoreError> {
@@ -116,7 +244,7 @@ pub(in crate::infrastructure) fn save_job_in(
         ] = stored(job.counts());
         transaction
             .prepare_cached(
-                "UPDATE job SET state = ?, owner_pid = ?, owner_host = ?,
+                "UPDATE job SET state = ?, owner_pid = ?, owner_host = ?, owner_lease = ?,
                      finished_at_us = ?, message = ?, rows_new = ?, rows_revised = ?,
                      rows_quarantined = ?, rows_received = ?, requests = ?, retries = ?,
                      wire_bytes = ?, files_written = ?, files_unchanged = ?, empty_sessions = ?
@@ -126,6 +254,7 @@ pub(in crate::infrastructure) fn save_job_in(
                 job.state().as_str(),
                 job.owner().pid,
                 job.owner().host,
+                job.owner().lease,
                 job.finished_at_us(),
                 job.message(),
                 new,
@@ -237,10 +366,14 @@ fn job(row: &Row<'_>) -> rusqlite::Result<IngestionJob> {
     let fields = JobFields {
         id: JobId(columns.take()?),
         state: columns.converted("job state", |name: String| JobState::find_by_name(&name))?,
-        request: columns.take()?,
+        request: JobRequest {
+            words: columns.take()?,
+            spec: columns.take()?,
+        },
         owner: JobOwner {
             pid: columns.take()?,
             host: columns.take()?,
+            lease: columns.take()?,
         },
         created_at_us: columns.take()?,
         finished_at_us: columns.take()?,

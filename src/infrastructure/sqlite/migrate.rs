@@ -24,10 +24,16 @@ pub(super) struct Migration {
 }
 
 /// Every migration, oldest first; the n-th leads to schema version n. Append only.
-pub(super) const MIGRATIONS: [Migration; 1] = [Migration {
-    name: "0001_initial",
-    sql: include_str!("../../../migrations/0001_initial.sql"),
-}];
+pub(super) const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        name: "0001_initial",
+        sql: include_str!("../../../migrations/0001_initial.sql"),
+    },
+    Migration {
+        name: "0002_jobs",
+        sql: include_str!("../../../migrations/0002_jobs.sql"),
+    },
+];
 
 impl Migration {
     /// SHA-256 of the text, lower-case hexadecimal; line ends of any system count the same.
@@ -56,16 +62,16 @@ pub(super) fn upgrade(
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .during_at(path, "begin a migration")?;
         let version = pending_from(&transaction, path, migrations)?;
-        let Some(migration) = migrations.get(version) else {
-            break;
-        };
-        if version > 0 {
+        let missing = migrations.get(version..).unwrap_or_default();
+        // A new database comes to be at once: nobody must take its first half for an older one.
+        let steps = if version == 0 { missing.len() } else { 1 };
+        if version > 0 && !missing.is_empty() {
             keep_backup(path, version)?;
         }
-        apply(&transaction, version, migration)?;
-        transaction
-            .commit()
-            .during_at(path, format_args!("commit migration {}", migration.name))?;
+        for (step, migration) in missing.iter().take(steps).enumerate() {
+            apply(&transaction, version + step, migration)?;
+        }
+        transaction.commit().during_at(path, "commit a migration")?;
     }
     Ok(())
 }

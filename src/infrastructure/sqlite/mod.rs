@@ -29,7 +29,7 @@ pub use catalog::{CatalogFile, SqliteCatalog};
 pub use checkpoint::SqliteCheckpointRepository;
 pub use connect::library_version;
 pub use fence::CommitSummary;
-pub use job::SqliteJobRepository;
+pub use job::{PrunedJobs, SqliteJobRepository};
 pub use ohlcv::SqliteOhlcvRepository;
 pub use pool::Database;
 pub use redo::RedoRecord;

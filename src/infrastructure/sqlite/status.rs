@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 use super::columns::Columns;
 use super::failure::During;
 use super::selection::Conditions;
-use crate::domain::ports::{SeriesStatus, StoreError};
+use crate::domain::ports::{AskedSeries, SeriesStatus, StoreError};
 use crate::domain::session::SessionDate;
 use crate::domain::symbol::Symbol;
 use crate::domain::timeframe::Timeframe;
@@ -52,6 +52,39 @@ pub(super) fn list_status_in(
     let mut statuses = list().during(conn, "sum up what is held")?;
     statuses.sort_by(|a, b| (&a.dataset, &a.symbol).cmp(&(&b.dataset, &b.symbol)));
     Ok(statuses)
+}
+
+/// The series that were ever asked for, ordered by dataset and symbol; no symbols means all.
+pub(super) fn list_series_in(
+    conn: &Connection,
+    symbols: &[Symbol],
+) -> Result<Vec<AskedSeries>, StoreError> {
+    let mut of_symbols = Conditions::default();
+    of_symbols.and_symbols("symbol IN (SELECT value FROM json_each(?))", symbols);
+    let sql = format!(
+        "WITH asked AS (
+             SELECT series_id, session_day FROM session_record
+             UNION ALL SELECT series_id, session_day FROM not_entitled
+         )
+         SELECT dataset, symbol, min(session_day), max(session_day)
+         FROM series JOIN asked USING (series_id){} GROUP BY series_id",
+        of_symbols.sql()
+    );
+    let list = || -> rusqlite::Result<Vec<AskedSeries>> {
+        conn.prepare_cached(&sql)?
+            .query_map(of_symbols.values(), |row| {
+                let mut columns = Columns::of(row);
+                Ok(AskedSeries {
+                    dataset: columns.parsed()?,
+                    symbol: columns.parsed()?,
+                    sessions: (columns.session_date()?, columns.session_date()?),
+                })
+            })?
+            .collect()
+    };
+    let mut series = list().during(conn, "list the series")?;
+    series.sort_by(|a, b| (&a.dataset, &a.symbol).cmp(&(&b.dataset, &b.symbol)));
+    Ok(series)
 }
 
 fn series_status(row: &Row<'_>) -> rusqlite::Result<SeriesStatus> {

@@ -6,11 +6,13 @@ use super::columns::{Columns, stored_count};
 use super::failure::During;
 use super::pool::Database;
 use super::series::{calendar_of, find_series_id, series_id_in};
-use super::status::list_status_in;
+use super::status::{list_series_in, list_status_in};
 use crate::domain::dataset::Dataset;
 use crate::domain::instant::InstantRange;
 use crate::domain::minute_set::MinuteSet;
-use crate::domain::ports::{SeriesStatus, StoreError, StoreErrorKind, SymbolBarsRepository};
+use crate::domain::ports::{
+    AskedSeries, SeriesStatus, StoreError, StoreErrorKind, SymbolBarsRepository,
+};
 use crate::domain::services::ohlcv_calculation::DailySummary;
 use crate::domain::session::{Segment, SessionDate};
 use crate::domain::symbol::Symbol;
@@ -95,6 +97,64 @@ impl SymbolBarsRepository for SqliteSymbolBarsRepository {
             .write(|transaction| delete_sessions_in(transaction, dataset, symbol, first, last))
     }
 
+    fn note_not_entitled(
+        &self,
+        dataset: &Dataset,
+        symbols: &[Symbol],
+        dates: &[SessionDate],
+        asked_at_us: i64,
+    ) -> Result<(), StoreError> {
+        self.database.write(|transaction| {
+            for symbol in symbols {
+                let series_id = series_id_in(transaction, dataset, symbol)?;
+                let note = || -> rusqlite::Result<()> {
+                    let mut insert = transaction.prepare_cached(
+                        "INSERT OR REPLACE INTO not_entitled (series_id, session_day, asked_at_us)
+                         SELECT ?1, ?2, ?3 WHERE NOT EXISTS (
+                             SELECT 1 FROM session_record
+                             WHERE series_id = ?1 AND session_day = ?2 AND asked_at_us > 0)",
+                    )?;
+                    for date in dates {
+                        insert.execute(params![series_id, date.days_since_epoch(), asked_at_us])?;
+                    }
+                    Ok(())
+                };
+                note().during(
+                    transaction,
+                    format_args!("note what the plan does not include of {dataset} {symbol}"),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    fn list_not_entitled(
+        &self,
+        dataset: &Dataset,
+        symbol: &Symbol,
+    ) -> Result<Vec<SessionDate>, StoreError> {
+        self.database.read(|conn| {
+            let Some(series_id) = find_series_id(conn, dataset, symbol)? else {
+                return Ok(Vec::new());
+            };
+            let list = || -> rusqlite::Result<Vec<SessionDate>> {
+                conn.prepare_cached(
+                    "SELECT session_day FROM not_entitled WHERE series_id = ? ORDER BY session_day",
+                )?
+                .query_map([series_id], |row| Columns::of(row).session_date())?
+                .collect()
+            };
+            list().during(
+                conn,
+                format_args!("list what the plan does not include of {dataset} {symbol}"),
+            )
+        })
+    }
+
+    fn list_series(&self, symbols: &[Symbol]) -> Result<Vec<AskedSeries>, StoreError> {
+        self.database.read(|conn| list_series_in(conn, symbols))
+    }
+
     fn list_status(&self, symbols: &[Symbol]) -> Result<Vec<SeriesStatus>, StoreError> {
         self.database.read(|conn| list_status_in(conn, symbols))
     }
@@ -141,6 +201,18 @@ pub(in crate::infrastructure) fn put_sessions_in(
     let series_id = series_id_in(transaction, dataset, symbol)?;
     for record in records {
         let expected_minutes = expected_minutes(symbol, record.date)?;
+        transaction
+            .prepare_cached("DELETE FROM not_entitled WHERE series_id = ? AND session_day = ?")
+            .and_then(|mut forget| {
+                forget.execute(params![series_id, record.date.days_since_epoch()])
+            })
+            .during(
+                transaction,
+                format_args!(
+                    "note that session {} of {dataset} {symbol} is included",
+                    record.date
+                ),
+            )?;
         put_session(transaction, series_id, record, expected_minutes).during(
             transaction,
             format_args!("write session {} of {dataset} {symbol}", record.date),

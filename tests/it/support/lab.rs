@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use marketpipe::domain::{BarBatch, Calendar, PartitionKey, SessionDate, Symbol};
 use marketpipe::infrastructure::fake_alpaca::{
@@ -27,7 +30,12 @@ pub(crate) struct Ran {
 impl Lab {
     /// A laboratory whose server has the bars of `tape`.
     pub(crate) fn with_tape(tape: Tape) -> Self {
-        let server = FakeAlpaca::start(tape, FakeConfig::default()).unwrap();
+        Self::with_server(tape, FakeConfig::default())
+    }
+
+    /// A laboratory whose server has the bars of `tape` and behaves as `config` says.
+    pub(crate) fn with_server(tape: Tape, config: FakeConfig) -> Self {
+        let server = FakeAlpaca::start(tape, config).unwrap();
         Self {
             folder: tempfile::tempdir().unwrap(),
             server,
@@ -43,6 +51,17 @@ impl Lab {
             tape.insert("iex", symbol, bars);
         }
         Self::with_tape(tape)
+    }
+
+    /// Writes the configuration of the program's folder.
+    pub(crate) fn configure(&self, text: &str) {
+        std::fs::write(self.folder.path().join("marketpipe.toml"), text).unwrap();
+    }
+
+    /// What SQL answers, as CSV without the header.
+    pub(crate) fn query(&self, sql: &str) -> Vec<String> {
+        let ran = self.done(&["query", sql, "--format", "csv"]);
+        ran.stdout.lines().skip(1).map(str::to_owned).collect()
     }
 
     /// The data directory.
@@ -169,13 +188,42 @@ pub(crate) fn program(folder: &Path) -> Command {
     command
 }
 
+/// Runs a command; returns what it did and its peak memory, MiB, where the system tells it.
+pub(crate) fn run_measured(command: &mut Command) -> (Ran, u64) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let peak_kib = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&peak_kib);
+    // The high-water mark only grows, so the last look before the end is nearly the peak.
+    let watcher = std::thread::spawn(move || {
+        while let Ok(text) = std::fs::read_to_string(&status) {
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(kib) = line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            else {
+                return;
+            };
+            seen.fetch_max(kib, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let ran = read_output(child.wait_with_output().unwrap());
+    watcher.join().unwrap();
+    (ran, peak_kib.load(Ordering::Relaxed) / 1024)
+}
+
 /// Runs a command and reads what it printed.
 pub(crate) fn run(command: &mut Command) -> Ran {
+    read_output(command.output().unwrap())
+}
+
+/// What a finished command did, which must be neither a panic nor a betrayal.
+pub(crate) fn read_output(output: Output) -> Ran {
     let Output {
         status,
         stdout,
         stderr,
-    } = command.output().unwrap();
+    } = output;
     let ran = Ran {
         code: status.code().unwrap_or(-1),
         stdout: String::from_utf8(stdout).unwrap(),

@@ -170,9 +170,16 @@ fn a_wait_is_shown_until_the_work_goes_on() {
         (
             Event::CircuitOpened {
                 host: "h".into(),
-                retry_in_ms: 30_000,
+                retry_in_ms: Some(30_000),
             },
-            "h is left alone for 30.0 s",
+            "h does not answer, tried again in 30.0 s",
+        ),
+        (
+            Event::CircuitOpened {
+                host: "h".into(),
+                retry_in_ms: None,
+            },
+            "h does not answer and is given up",
         ),
         (
             Event::StoreLockAwaited {

@@ -10,7 +10,7 @@ use crate::domain::ports::{
     BarsPage, BarsRequest, EventPublisher, MarketDataProvider, PageToken, ProviderError,
     ProviderErrorKind, ProviderProfile,
 };
-use crate::infrastructure::http::{HttpAnswer, HttpClient, HttpOptions, StatusCode};
+use crate::infrastructure::http::{Decoded, HttpAnswer, HttpClient, HttpOptions, StatusCode};
 
 use super::error::{Asked, not_set_up};
 use super::options::{AlpacaCredentials, AlpacaOptions, Tape};
@@ -123,16 +123,18 @@ impl AlpacaMarketDataAdapter {
             symbols: &request.symbols,
             credentials,
         };
-        let answer = self
+        let decode = |body: &[u8]| decode_page(body, &request.symbols);
+        let decoded = self
             .http
-            .get(BARS_PATH, &query, credentials.headers()?)
+            .get(BARS_PATH, &query, credentials.headers()?, &decode)
             .await;
-        let answer = answer.map_err(|error| asked.unanswered(error))?;
-        if answer.status != StatusCode::OK {
-            return Err(asked.refused(&answer));
-        }
-        let page = decode_page(&answer.body, &request.symbols)
-            .map_err(|error| asked.malformed(&answer, &error))?;
+        let Decoded { answer, content } = decoded.map_err(|error| asked.unanswered(error))?;
+        let page = match content {
+            Some(content) if answer.status == StatusCode::OK => {
+                content.map_err(|error| asked.malformed(&answer, &error))?
+            }
+            _ => return Err(asked.refused(&answer)),
+        };
         Ok(BarsPage {
             bars: page.bars,
             strays: page.strays,

@@ -81,6 +81,7 @@ impl Asked<'_> {
         );
         ProviderError {
             symbol: invalid,
+            requests: u64::from(answer.attempts),
             ..ProviderError::new(kind, context)
         }
     }
@@ -95,7 +96,10 @@ impl Asked<'_> {
             self.snippet(&answer.body),
         );
         // The cause goes no further: it may repeat parts of the answer, which only `shown` makes fit.
-        ProviderError::new(ProviderErrorKind::Malformed, context)
+        ProviderError {
+            requests: u64::from(answer.attempts),
+            ..ProviderError::new(ProviderErrorKind::Malformed, context)
+        }
     }
 
     /// The failure that no answer means.
@@ -106,7 +110,10 @@ impl Asked<'_> {
             self.question(),
             self.shown(&error.to_string())
         );
-        ProviderError::new(kind_of(error.kind), context).caused_by(error)
+        ProviderError {
+            requests: u64::from(error.requests),
+            ..ProviderError::new(kind_of(error.kind), context).caused_by(error)
+        }
     }
 
     fn question(&self) -> String {

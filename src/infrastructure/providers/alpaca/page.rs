@@ -253,11 +253,16 @@ impl Visitor<'_> for OwnerSeed<'_> {
         f.write_str("a symbol")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Owner, E> {
-        let place = self.0.binary_search_by(|symbol| symbol.as_str().cmp(text));
-        Ok(place.map_or_else(
-            |_| Owner::Stray(printable(text, MAX_SYMBOL_CHARS)),
-            Owner::Requested,
-        ))
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Owner, E> {
+        let find = |text: &str| self.0.binary_search_by(|symbol| symbol.as_str().cmp(text));
+        match find(text) {
+            Ok(at) => Ok(Owner::Requested(at)),
+            // Rows of a requested symbol in another spelling: neither to be believed nor to be missed.
+            Err(_) if find(&text.to_ascii_uppercase()).is_ok() => Err(E::custom(format_args!(
+                "a requested symbol is written `{}`",
+                printable(text, MAX_SYMBOL_CHARS)
+            ))),
+            Err(_) => Ok(Owner::Stray(printable(text, MAX_SYMBOL_CHARS))),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::JobState;
 use crate::domain::job::JobCounts;
+use crate::infrastructure::sqlite::job::add_counts_in;
 
 fn jobs(database: &Database) -> SqliteJobRepository {
     SqliteJobRepository::new(database.clone())
@@ -27,7 +28,7 @@ fn counts(from: u64) -> JobCounts {
 fn a_new_job_is_pending_and_reads_back() {
     let (_folder, database) = database();
     let job = jobs(&database)
-        .create_job("ingest AAPL", &owner(), 5)
+        .create_job(&request("ingest AAPL"), &owner(), 5)
         .unwrap();
     assert_eq!(
         (job.state(), job.created_at_us(), job.request()),
@@ -42,6 +43,7 @@ fn every_field_that_changes_is_saved() {
     let elsewhere = JobOwner {
         pid: u32::MAX,
         host: "elsewhere".into(),
+        lease: None,
     };
     let running = new_job(&database).start(elsewhere).unwrap();
     jobs(&database).save_job(&running).unwrap();
@@ -54,12 +56,16 @@ fn every_field_that_changes_is_saved() {
     assert_eq!(jobs(&database).get_job(ended.id()).unwrap(), ended);
 }
 
+fn add_counts(database: &Database, id: JobId, counts: &JobCounts) -> Result<(), StoreError> {
+    database.write(|transaction| add_counts_in(transaction, id, counts))
+}
+
 #[test]
 fn counts_of_commits_add_up() {
     let (_folder, database) = database();
     let job = new_job(&database);
-    jobs(&database).add_counts(job.id(), &counts(10)).unwrap();
-    jobs(&database).add_counts(job.id(), &counts(0)).unwrap();
+    add_counts(&database, job.id(), &counts(10)).unwrap();
+    add_counts(&database, job.id(), &counts(0)).unwrap();
     let stored = *jobs(&database).get_job(job.id()).unwrap().counts();
     assert_eq!(
         (stored.rows_new, stored.requests, stored.empty_sessions),
@@ -70,11 +76,11 @@ fn counts_of_commits_add_up() {
 #[test]
 fn a_job_that_does_not_exist_is_missing() {
     let (_folder, database) = database();
-    let job = IngestionJob::planned(missing_job(), "never stored".into(), owner(), 0);
+    let job = IngestionJob::planned(missing_job(), request("never stored"), owner(), 0);
     let outcomes = [
         jobs(&database).save_job(&job),
         jobs(&database).get_job(job.id()).map(|_| ()),
-        jobs(&database).add_counts(job.id(), &counts(0)),
+        add_counts(&database, job.id(), &counts(0)),
     ];
     for outcome in outcomes {
         let error = outcome.unwrap_err();
@@ -83,6 +89,119 @@ fn a_job_that_does_not_exist_is_missing() {
             (StoreErrorKind::Missing, "job 4711 does not exist".into())
         );
     }
+}
+
+#[test]
+fn only_the_job_of_a_dead_owner_is_closed() {
+    let (_folder, database) = database();
+    let dead = new_job(&database);
+    let taken_over = new_job(&database);
+    let running = taken_over
+        .clone()
+        .start(JobOwner {
+            lease: Some("another".into()),
+            ..owner()
+        })
+        .unwrap();
+    jobs(&database)
+        .claim_job(&running, JobState::Pending)
+        .unwrap();
+    assert_eq!(jobs(&database).list_unfinished().unwrap().len(), 2);
+    assert!(jobs(&database).close_dead(&dead, 9).unwrap());
+    assert!(
+        !jobs(&database).close_dead(&taken_over, 9).unwrap(),
+        "it has another owner now"
+    );
+    assert_eq!(jobs(&database).list_unfinished().unwrap(), [running]);
+    let closed = jobs(&database).get_job(dead.id()).unwrap();
+    assert_eq!(
+        (closed.state(), closed.finished_at_us()),
+        (JobState::Interrupted, Some(9))
+    );
+}
+
+#[test]
+fn a_job_is_claimed_once() {
+    let (_folder, database) = database();
+    let running = new_job(&database).start(owner()).unwrap();
+    jobs(&database)
+        .claim_job(&running, JobState::Pending)
+        .unwrap();
+    let error = jobs(&database)
+        .claim_job(&running, JobState::Pending)
+        .unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Locked);
+}
+
+#[test]
+fn a_wish_to_end_reaches_jobs_under_way_and_ends_with_the_next_start() {
+    let (_folder, database) = database();
+    let job = new_job(&database);
+    assert!(!jobs(&database).is_cancel_requested(job.id()).unwrap());
+    assert!(jobs(&database).request_cancel(job.id()).unwrap());
+    assert!(jobs(&database).is_cancel_requested(job.id()).unwrap());
+    jobs(&database).close_dead(&job, 9).unwrap();
+    assert!(
+        !jobs(&database).request_cancel(job.id()).unwrap(),
+        "nobody is there to hear it"
+    );
+    let again = jobs(&database)
+        .get_job(job.id())
+        .unwrap()
+        .start(owner())
+        .unwrap();
+    jobs(&database)
+        .claim_job(&again, JobState::Interrupted)
+        .unwrap();
+    assert!(!jobs(&database).is_cancel_requested(job.id()).unwrap());
+}
+
+#[test]
+fn old_jobs_go_unless_evidence_refers_to_them() {
+    let (_folder, database) = database();
+    let ended = |at_us| {
+        let job = new_job(&database).start(owner()).unwrap();
+        let job = job
+            .finish(JobState::Completed, counts(0), None, at_us)
+            .unwrap();
+        jobs(&database).save_job(&job).unwrap();
+        job.id()
+    };
+    let (old, evident, recent) = (ended(5), ended(5), ended(50));
+    let under_way = new_job(&database).id();
+    damage(
+        &database,
+        &format!(
+            "INSERT INTO quarantine (dataset, symbol, rule, evidence, source, job_id, seen_at_us)
+             VALUES ('a/b/c', 'A', 'low-above-body', '', '', {evident}, 0);
+             INSERT INTO checkpoint VALUES ({old}, 0, '', 1, 1);
+             INSERT INTO commit_log (job_id, at_us, partitions, rows_new, rows_revised)
+             VALUES ({old}, 0, 0, 0, 0);"
+        ),
+    );
+    let pruned = jobs(&database).prune_jobs(10).unwrap();
+    assert_eq!(
+        pruned,
+        PrunedJobs {
+            deleted: 1,
+            kept: 1
+        }
+    );
+    let left: Vec<JobId> = jobs(&database)
+        .list_jobs(9)
+        .unwrap()
+        .iter()
+        .map(IngestionJob::id)
+        .collect();
+    assert_eq!(left, [under_way, recent, evident]);
+    assert_eq!(
+        (
+            count(&database, "checkpoint"),
+            count(&database, "commit_log")
+        ),
+        (0, 1)
+    );
+    database.verify().unwrap();
 }
 
 #[test]
@@ -145,6 +264,6 @@ fn damage_and_failures_name_the_file() {
     failure(&database, repository.get_job(job.id()));
     failure(&database, repository.list_jobs(1));
     failure(&database, repository.save_job(&job));
-    failure(&database, repository.add_counts(job.id(), &counts(0)));
-    failure(&database, repository.create_job("", &owner(), 0));
+    failure(&database, add_counts(&database, job.id(), &counts(0)));
+    failure(&database, repository.create_job(&request(""), &owner(), 0));
 }

@@ -9,14 +9,30 @@ use super::super::connect::{self, Access};
 use super::super::migrate::{MIGRATIONS, Migration, check_current, copy_database, upgrade};
 use super::*;
 
-const SECOND: Migration = Migration {
-    name: "0002_note",
+/// The version before the one that these tests add.
+const LATEST: i64 = MIGRATIONS.len().cast_signed() as i64;
+
+const ADDED: Migration = Migration {
+    name: "9999_note",
     sql: "CREATE TABLE note (text TEXT) STRICT;\nINSERT INTO note VALUES ('v2');",
 };
 
-const NEXT: [Migration; 2] = [MIGRATIONS[0], SECOND];
+/// All migrations and one more.
+fn next() -> Vec<Migration> {
+    and_then(ADDED)
+}
 
-/// A database of the first schema with one series in it, and a connection to it.
+fn and_then(migration: Migration) -> Vec<Migration> {
+    let mut migrations = MIGRATIONS.to_vec();
+    migrations.push(migration);
+    migrations
+}
+
+fn backup_name() -> String {
+    format!("marketpipe.db.backup-v{LATEST}")
+}
+
+/// A database of the latest schema with one series in it, and a connection to it.
 fn older() -> (TempDir, PathBuf, Connection) {
     let (folder, database) = database();
     database
@@ -49,7 +65,7 @@ fn migrations_are_applied_once_and_recorded() {
                 row.get::<_, i64>(2)?,
             ))
         };
-        let sql = "SELECT name, sha256, applied_at_us FROM migration";
+        let sql = "SELECT name, sha256, applied_at_us FROM migration ORDER BY version LIMIT 1";
         database
             .read(|conn| Ok(conn.query_row(sql, [], read).unwrap()))
             .unwrap()
@@ -64,11 +80,11 @@ fn migrations_are_applied_once_and_recorded() {
 #[test]
 fn a_copy_is_kept_before_an_older_database_is_changed() {
     let (folder, path, mut conn) = older();
-    let partial = folder.path().join("marketpipe.db.backup-v1.partial");
+    let partial = folder.path().join(format!("{}.partial", backup_name()));
     fs::write(&partial, "what a crash left").unwrap();
-    upgrade(&mut conn, &path, &NEXT).unwrap();
-    assert_eq!(version(&conn), 2);
-    let copy = folder.path().join("marketpipe.db.backup-v1");
+    upgrade(&mut conn, &path, &next()).unwrap();
+    assert_eq!(version(&conn), LATEST + 1);
+    let copy = folder.path().join(backup_name());
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -91,15 +107,10 @@ fn a_new_database_needs_no_copy() {
 #[test]
 fn a_copy_that_cannot_be_made_stops_the_migration() {
     let (folder, path, mut conn) = older();
-    fs::create_dir(folder.path().join("marketpipe.db.backup-v1.partial")).unwrap();
-    let error = upgrade(&mut conn, &path, &NEXT).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("marketpipe.db.backup-v1.partial"),
-        "{error}"
-    );
-    assert_eq!(version(&conn), 1);
+    fs::create_dir(folder.path().join(format!("{}.partial", backup_name()))).unwrap();
+    let error = upgrade(&mut conn, &path, &next()).unwrap_err();
+    assert!(error.to_string().contains(&backup_name()), "{error}");
+    assert_eq!(version(&conn), LATEST);
 }
 
 #[test]
@@ -115,7 +126,7 @@ fn a_copy_whose_place_is_taken_is_not_made() {
 #[test]
 fn a_database_of_a_newer_program_is_refused() {
     let (_folder, path, mut conn) = older();
-    upgrade(&mut conn, &path, &NEXT).unwrap();
+    upgrade(&mut conn, &path, &next()).unwrap();
     drop(conn);
     for outcome in [
         Database::open(&path).map(Some),
@@ -123,7 +134,10 @@ fn a_database_of_a_newer_program_is_refused() {
     ] {
         let error = outcome.unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::NewerSchema);
-        let expected = "has schema version 2, newer than 1, the newest that this program knows";
+        let expected = format!(
+            "has schema version {}, newer than {LATEST}, the newest that this program knows",
+            LATEST + 1
+        );
         assert_eq!(error.to_string(), format!("{} {expected}", path.display()));
     }
 }
@@ -131,26 +145,20 @@ fn a_database_of_a_newer_program_is_refused() {
 #[test]
 fn an_older_database_is_not_read_before_its_upgrade() {
     let (_folder, path, conn) = older();
-    let error = check_current(&conn, &path, &NEXT).unwrap_err();
+    let error = check_current(&conn, &path, &next()).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Failed);
-    assert!(
-        error.to_string().ends_with(
-            "has schema version 1, 2 is needed: the next command that writes upgrades it"
-        )
-    );
+    assert!(error.to_string().ends_with(&format!(
+        "has schema version {LATEST}, {} is needed: the next command that writes upgrades it",
+        LATEST + 1
+    )));
     check_current(&conn, &path, &MIGRATIONS).unwrap();
 }
 
 #[test]
 fn an_edited_migration_is_refused() {
     let (_folder, path, mut conn) = older();
-    let edited = [
-        Migration {
-            sql: "CREATE TABLE t (x);",
-            ..MIGRATIONS[0]
-        },
-        SECOND,
-    ];
+    let mut edited = next();
+    edited[0].sql = "CREATE TABLE t (x);";
     let error = upgrade(&mut conn, &path, &edited).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Damaged);
     assert!(
@@ -160,22 +168,17 @@ fn an_edited_migration_is_refused() {
         "{error}"
     );
     conn.execute("DELETE FROM migration", []).unwrap();
-    let error = upgrade(&mut conn, &path, &NEXT).unwrap_err();
+    let error = upgrade(&mut conn, &path, &next()).unwrap_err();
     assert!(error.to_string().contains("sha256 unknown"), "{error}");
-    assert_eq!(version(&conn), 1);
+    assert_eq!(version(&conn), LATEST);
 }
 
 #[test]
 fn line_ends_are_no_edit() {
     let (_folder, path, mut conn) = older();
-    upgrade(&mut conn, &path, &NEXT).unwrap();
+    upgrade(&mut conn, &path, &next()).unwrap();
     let sql = "CREATE TABLE note (text TEXT) STRICT;\r\nINSERT INTO note VALUES ('v2');";
-    upgrade(
-        &mut conn,
-        &path,
-        &[MIGRATIONS[0], Migration { sql, ..SECOND }],
-    )
-    .unwrap();
+    upgrade(&mut conn, &path, &and_then(Migration { sql, ..ADDED })).unwrap();
 }
 
 #[test]
@@ -185,16 +188,13 @@ fn a_migration_that_fails_changes_nothing() {
         "CREATE TABLE note (text TEXT); INSERT INTO nowhere VALUES (1);",
         "CREATE TABLE note (text TEXT); INSERT INTO checkpoint VALUES (99, 0, '', 0, 0);",
     ] {
-        let broken = [
-            MIGRATIONS[0],
-            Migration {
-                name: "0002_broken",
-                sql,
-            },
-        ];
+        let broken = and_then(Migration {
+            name: "9999_broken",
+            sql,
+        });
         let error = upgrade(&mut conn, &path, &broken).unwrap_err();
         assert!(
-            error.to_string().contains("0002_broken") || error.kind == StoreErrorKind::Damaged,
+            error.to_string().contains("9999_broken") || error.kind == StoreErrorKind::Damaged,
             "{error}"
         );
         let tables: i64 = conn
@@ -204,10 +204,14 @@ fn a_migration_that_fails_changes_nothing() {
                 |row| row.get(0),
             )
             .unwrap();
-        assert_eq!((version(&conn), tables), (1, 0));
+        assert_eq!((version(&conn), tables), (LATEST, 0));
     }
-    upgrade(&mut conn, &path, &NEXT).unwrap();
-    assert_eq!(version(&conn), 2, "the failed attempts are no obstacle");
+    upgrade(&mut conn, &path, &next()).unwrap();
+    assert_eq!(
+        version(&conn),
+        LATEST + 1,
+        "the failed attempts are no obstacle"
+    );
 }
 
 #[test]
@@ -217,12 +221,34 @@ fn processes_that_upgrade_at_once_apply_each_migration_once() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut conn = connect::open_connection(&path, Access::ReadWrite).unwrap();
-                upgrade(&mut conn, &path, &NEXT).unwrap();
+                upgrade(&mut conn, &path, &next()).unwrap();
             });
         }
     });
     let notes: i64 = conn
         .query_row("SELECT count(*) FROM note", [], |row| row.get(0))
         .unwrap();
-    assert_eq!((version(&conn), notes), (2, 1));
+    assert_eq!((version(&conn), notes), (LATEST + 1, 1));
+}
+
+#[test]
+fn a_database_of_the_first_schema_is_upgraded_with_its_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("marketpipe.db");
+    connect::create_file(&path).unwrap();
+    let mut conn = connect::open_connection(&path, Access::ReadWrite).unwrap();
+    upgrade(&mut conn, &path, &MIGRATIONS[..1]).unwrap();
+    conn.execute(
+        "INSERT INTO job (state, request, owner_pid, owner_host, created_at_us)
+         VALUES ('running', 'ingest', 7, 'here', 0)",
+        [],
+    )
+    .unwrap();
+    drop(conn);
+    let database = Database::open(&path).unwrap();
+    let jobs = SqliteJobRepository::new(database)
+        .list_unfinished()
+        .unwrap();
+    assert_eq!((jobs[0].spec(), &jobs[0].owner().lease), (None, &None));
+    assert!(folder.path().join("marketpipe.db.backup-v1").exists());
 }

@@ -14,7 +14,7 @@ mod symbol_bars;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::job::{IngestionJob, JobId, JobOwner};
+use crate::domain::job::{IngestionJob, JobId, JobOwner, JobRequest};
 use crate::domain::ports::{JobRepository, StoreError, StoreErrorKind};
 use crate::domain::{Dataset, SessionDate, Symbol};
 
@@ -41,12 +41,20 @@ fn owner() -> JobOwner {
     JobOwner {
         pid: 4711,
         host: "here".into(),
+        lease: Some("4711-1".into()),
+    }
+}
+
+fn request(words: &str) -> JobRequest {
+    JobRequest {
+        words: words.into(),
+        spec: Some("{}".into()),
     }
 }
 
 fn new_job(database: &Database) -> IngestionJob {
     SqliteJobRepository::new(database.clone())
-        .create_job("ingest AAPL", &owner(), 1_000_000)
+        .create_job(&request("ingest AAPL"), &owner(), 1_000_000)
         .unwrap()
 }
 

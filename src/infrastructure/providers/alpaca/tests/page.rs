@@ -141,7 +141,7 @@ fn rows_of_symbols_that_nobody_asked_for_are_set_aside() {
     let bar = r#"{"t":"2026-09-03T13:30:00Z","o":1,"h":2.5,"l":1,"c":2,"v":7}"#;
     let long = "L".repeat(100);
     let body = format!(
-        r#"{{"bars":{{"a":[{bar},{bar}],"A":[{bar}],"\u001b[31m":[{{}}],"{long}":[{bar}]}},"next_page_token":null}}"#
+        r#"{{"bars":{{"b":[{bar},{bar}],"A":[{bar}],"\u001b[31m":[{{}}],"{long}":[{bar}]}},"next_page_token":null}}"#
     );
     let page = decode(&body, "A").unwrap();
     assert_eq!(page.bars.len(), 1);
@@ -157,10 +157,21 @@ fn rows_of_symbols_that_nobody_asked_for_are_set_aside() {
     assert_eq!(
         page.strays,
         [
-            stray("a", 2, evidence),
+            stray("b", 2, evidence),
             stray(r"\u{1b}[31m", 1, nothing),
             stray(&cut, 1, evidence)
         ]
+    );
+}
+
+#[test]
+fn a_requested_symbol_in_another_spelling_is_neither_believed_nor_missed() {
+    let bar = r#"{"t":"2026-09-03T13:30:00Z","o":1,"h":2.5,"l":1,"c":2,"v":7}"#;
+    let body = format!(r#"{{"bars":{{"brk.b":[{bar}]}},"next_page_token":null}}"#);
+    let error = decode(&body, "A,BRK.B").unwrap_err().to_string();
+    assert!(
+        error.contains("a requested symbol is written `brk.b`"),
+        "{error}"
     );
 }
 

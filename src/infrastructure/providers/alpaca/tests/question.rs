@@ -175,7 +175,6 @@ async fn oddities_reach_the_caller_as_they_are() {
         (Fault::ReversedRows, 780, 0),
         (Fault::SameMinuteTwice, 781, 0),
         (Fault::UnaskedSymbol, 780, 1),
-        (Fault::LowerCaseSymbol, 390, 1),
         (
             Fault::FieldText {
                 key: BarKey::Volume,

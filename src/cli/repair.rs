@@ -1,0 +1,122 @@
+//! `repair`: asks the provider for what `gaps` shows as not asked, dataset by dataset.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::args::RepairArgs;
+use super::dates::read_dates;
+use super::exit::{CliError, Exit};
+use super::order::{AskAgain, IngestOrder, RunLimits};
+use super::session::CliSession;
+use super::symbols::read_legal_symbols;
+use crate::domain::Dataset;
+use crate::domain::gaps::GapReason;
+use crate::domain::ports::SymbolBarsRepository;
+use crate::ingestion::{GapsRequest, list_gaps};
+
+/// Fetches what was never asked for, and with `--empty` what was answered with nothing.
+pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliError> {
+    let symbols = read_legal_symbols(session, &args.symbols)?;
+    let (first, last) = read_dates(args.start.as_deref(), args.end.as_deref())?;
+    let request = GapsRequest {
+        symbols,
+        first,
+        last,
+        now_us: session.app.clock().now_us(),
+    };
+    let missing = find_missing(session, args, &request)?;
+    if missing.is_empty() {
+        session.say("nothing to repair: everything in the range was asked for");
+        return Ok(Exit::Done);
+    }
+    let limits = RunLimits {
+        wait: Duration::from_secs(args.wait),
+        max_runtime: args.max_runtime.map(Duration::from_secs),
+    };
+    let mut worst = Ok(Exit::Done);
+    for (dataset, symbols) in missing {
+        let Some(choice) = session.app.choice_of(&dataset) else {
+            session.insist(&format!(
+                "{dataset} is left as it is: no provider of this configuration has its bars"
+            ));
+            worst = worse(worst, Ok(Exit::Partial));
+            continue;
+        };
+        let order = IngestOrder {
+            provider: choice.name,
+            feed: choice.feed,
+            adjustment: choice.adjustment,
+            symbols,
+            start: args.start.clone(),
+            end: args.end.clone(),
+            whole_series: args.start.is_none(),
+            again: if args.empty {
+                AskAgain::Empty
+            } else {
+                AskAgain::Nothing
+            },
+            accept_shrink: false,
+        };
+        let ended = order
+            .run(session, limits, None)
+            .and_then(|ran| ran.tell(session));
+        let is_over = matches!(ended, Ok(Exit::Interrupted | Exit::Terminated));
+        worst = worse(worst, ended);
+        if is_over {
+            break;
+        }
+    }
+    worst
+}
+
+/// The first failure, or else the first exit that is not [`Exit::Done`]; the other failures are told at once.
+fn worse(before: Result<Exit, CliError>, ended: Result<Exit, CliError>) -> Result<Exit, CliError> {
+    match (before, ended) {
+        (Err(first), Err(other)) => {
+            tracing::error!("{other}");
+            Err(first)
+        }
+        (Err(first), Ok(_)) => Err(first),
+        (Ok(_), Err(error)) => Err(error),
+        (Ok(Exit::Done), ended) => ended,
+        (before, Ok(_)) => before,
+    }
+}
+
+/// The symbols of each dataset that lack anything that is worth asking for.
+fn find_missing(
+    session: &CliSession,
+    args: &RepairArgs,
+    request: &GapsRequest,
+) -> Result<BTreeMap<Dataset, Vec<String>>, CliError> {
+    let stores = session.stores()?;
+    let mut missing: BTreeMap<Dataset, Vec<String>> = BTreeMap::new();
+    for found in list_gaps(stores.ledger.as_ref(), request)? {
+        let gap = found.gap;
+        let is_wanted = match gap.reason {
+            GapReason::NotAsked | GapReason::NotEntitled => true,
+            // The answer is not final.
+            GapReason::NoTrade if gap.is_settled == Some(false) => true,
+            GapReason::NoTrade if args.empty => {
+                let records = stores.ledger.list_sessions(
+                    &found.dataset,
+                    &found.symbol,
+                    gap.first_session,
+                    gap.last_session,
+                )?;
+                records.iter().any(|record| record.rows() == 0)
+            }
+            _ => false,
+        };
+        if !is_wanted {
+            continue;
+        }
+        let symbols = missing.entry(found.dataset).or_default();
+        let symbol = found.symbol.to_string();
+        // Gaps come symbol by symbol.
+        if symbols.last() != Some(&symbol) {
+            symbols.push(symbol);
+        }
+    }
+    Ok(missing)
+}
