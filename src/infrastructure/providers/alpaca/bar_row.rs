@@ -153,7 +153,7 @@ impl Value {
 }
 
 /// The nearest float. Both halves are exact, so that the sum rounds once.
-fn float_of(number: u64) -> f64 {
+pub(super) fn float_of(number: u64) -> f64 {
     let low = u32::try_from(number & 0xffff_ffff).unwrap_or_default();
     let high = u32::try_from(number >> 32).unwrap_or_default();
     f64::from(high) * 4_294_967_296.0 + f64::from(low)

@@ -1,6 +1,8 @@
 //! One page of `/v2/stocks/bars`, from bytes straight into columns. Believes nothing: what nobody asked for is set
 //! aside, what is ambiguous refuses the whole page.
 
+mod quick;
+
 use std::cell::Cell;
 use std::fmt;
 
@@ -56,10 +58,22 @@ pub(super) enum PageError {
 /// [`PageError`] when the page as a whole cannot be trusted: no JSON, another shape, `bars` or `next_page_token`
 /// missing, a key twice. A missing token must not pass for the last page.
 pub(super) fn decode_page(body: &[u8], requested: &[Symbol]) -> Result<Page, PageError> {
+    let rows_per_symbol = (body.len() / BAR_BYTES / requested.len().max(1) + 1).min(MAX_ROWS);
+    match quick::read_page(body, requested, rows_per_symbol) {
+        Some(page) => Ok(page),
+        None => decode_thoroughly(body, requested, rows_per_symbol),
+    }
+}
+
+/// Reads any page, word by word.
+fn decode_thoroughly(
+    body: &[u8],
+    requested: &[Symbol],
+    rows_per_symbol: usize,
+) -> Result<Page, PageError> {
     let text = std::str::from_utf8(body).map_err(|error| PageError::NotUtf8 {
         at: error.valid_up_to(),
     })?;
-    let rows_per_symbol = text.len() / BAR_BYTES / requested.len().max(1) + 1;
     let mut json = serde_json::Deserializer::from_str(text);
     let page = PageSeed {
         requested,
@@ -183,8 +197,7 @@ impl<'de> Visitor<'de> for SymbolsSeed<'_> {
                             "symbol {symbol} is there twice"
                         )));
                     }
-                    let columns =
-                        BarColumns::with_capacity(self.asked.rows_per_symbol.min(MAX_ROWS));
+                    let columns = BarColumns::with_capacity(self.asked.rows_per_symbol);
                     let rows = RowsSeed {
                         taker: columns,
                         room: &self.room,
