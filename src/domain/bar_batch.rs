@@ -195,6 +195,12 @@ impl BarBatch {
                 .last()
                 .is_none_or(|last| rows.is_empty() || *last < other.columns.ts_us[rows.start])
         );
+        if self.is_empty() {
+            // Usually all rows of `other` come, session by session.
+            self.columns.reserve(other.len());
+            self.session_days.reserve(other.len());
+            self.segments.reserve(other.len());
+        }
         self.columns.extend_from(&other.columns, rows.clone());
         self.session_days
             .extend_from_slice(&other.session_days[rows.clone()]);

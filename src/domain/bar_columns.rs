@@ -18,6 +18,12 @@ impl<T: Copy + Default> NullableColumn<T> {
         }
     }
 
+    /// Makes room for `rows` more.
+    pub fn reserve(&mut self, rows: usize) {
+        self.values.reserve(rows);
+        self.present.reserve(rows);
+    }
+
     /// Joins values and their presence; `None` when the lengths differ.
     pub fn from_parts(values: Vec<T>, present: Vec<bool>) -> Option<Self> {
         (values.len() == present.len()).then_some(Self { values, present })
@@ -66,6 +72,11 @@ impl<T: Copy + Default> NullableColumn<T> {
         &self.present
     }
 
+    /// Takes the column apart: the values, absent ones as `T::default()`, and which rows have one.
+    pub fn into_parts(self) -> (Vec<T>, Vec<bool>) {
+        (self.values, self.present)
+    }
+
     /// Appends the rows `rows` of `other`.
     pub fn extend_from(&mut self, other: &Self, rows: std::ops::Range<usize>) {
         self.values.extend_from_slice(&other.values[rows.clone()]);
@@ -107,6 +118,27 @@ impl BarColumns {
             trade_count: NullableColumn::with_capacity(rows),
             vwap: NullableColumn::with_capacity(rows),
         }
+    }
+
+    /// The rows of all `parts`, one part after the other.
+    pub fn concat(parts: &[Self]) -> Self {
+        let mut columns = Self::with_capacity(parts.iter().map(Self::len).sum());
+        for part in parts {
+            columns.extend_from(part, 0..part.len());
+        }
+        columns
+    }
+
+    /// Makes room for `rows` more.
+    pub fn reserve(&mut self, rows: usize) {
+        self.ts_us.reserve(rows);
+        self.open.reserve(rows);
+        self.high.reserve(rows);
+        self.low.reserve(rows);
+        self.close.reserve(rows);
+        self.volume.reserve(rows);
+        self.trade_count.reserve(rows);
+        self.vwap.reserve(rows);
     }
 
     /// Number of rows.

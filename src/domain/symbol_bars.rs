@@ -1,6 +1,8 @@
 //! The aggregate root: one symbol, one session. Judges every bar that arrives and keeps the session's record.
 //! Knows no store and no provider.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use super::bar::{Bar, HardRule};
@@ -126,6 +128,42 @@ impl SymbolBarsAggregate {
             return Ok(Verdict::Kept);
         }
         Ok(self.accept_late(bar))
+    }
+
+    /// Judges the rows `rows` of `columns` one after the other, each as [`accept`](Self::accept) does.
+    ///
+    /// # Errors
+    /// [`ForeignBar`] as [`accept`](Self::accept).
+    pub fn accept_rows(
+        &mut self,
+        symbol: &Symbol,
+        columns: &BarColumns,
+        rows: Range<usize>,
+    ) -> Result<(), ForeignBar> {
+        // Nearly always all of them are sound and in order: then they are kept in one go.
+        if *symbol == self.symbol && self.would_keep_all(columns, rows.clone()) {
+            self.latest_ts_us = columns.ts_us[rows.clone()]
+                .last()
+                .copied()
+                .or(self.latest_ts_us);
+            self.kept.extend_from(columns, rows);
+            return Ok(());
+        }
+        for row in rows {
+            self.accept(symbol, columns.bar(row))?;
+        }
+        Ok(())
+    }
+
+    /// Whether every one of these rows would be kept, none of them late.
+    fn would_keep_all(&self, columns: &BarColumns, mut rows: Range<usize>) -> bool {
+        let mut latest = self.latest_ts_us;
+        rows.all(|row| {
+            let bar = columns.bar(row);
+            let follows = latest.is_none_or(|latest| latest < bar.ts_us);
+            latest = Some(bar.ts_us);
+            follows && self.asked.contains(bar.ts_us) && bar.broken_rule().is_none()
+        })
     }
 
     /// A bar that does not follow the latest one: a repetition, a replacement, or simply out of order.
@@ -311,6 +349,8 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::bar::tests::bar_at;
     use super::super::calendar::Calendar;
     use super::super::instant::MINUTE_US;
@@ -359,6 +399,38 @@ mod tests {
         assert_eq!(closed.kept.ts_us, [minute(0), minute(1)]);
         assert_eq!(closed.kept.bar(1), bar_at(minute(1), 2.0));
         assert_eq!((closed.repeated_rows, closed.replaced_rows), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_in_one_go_end_like_rows_one_by_one(
+            rows in proptest::collection::vec((0_i64..12, 1_u8..3, proptest::bool::weighted(0.1)), 0..12),
+            is_sorted in proptest::bool::ANY,
+            split in 0_usize..12,
+        ) {
+            let (_, symbol, open) = aggregate();
+            // Asked for ten of twelve minutes only.
+            let asked = InstantRange { start_us: open, end_us: open + 10 * MINUTE_US };
+            let mut columns: BarColumns = rows
+                .iter()
+                .map(|&(n, price, is_bad)| Bar {
+                    low: if is_bad { 50.0 } else { 0.5 },
+                    ..bar_at(open + n * MINUTE_US, f64::from(price))
+                })
+                .collect();
+            if is_sorted {
+                columns = columns.sorted_by_time();
+            }
+            let split = split.min(columns.len());
+            let mut by_row = SymbolBarsAggregate::open(symbol.clone(), session(), asked);
+            for row in 0..columns.len() {
+                by_row.accept(&symbol, columns.bar(row)).unwrap();
+            }
+            let mut in_one_go = SymbolBarsAggregate::open(symbol.clone(), session(), asked);
+            in_one_go.accept_rows(&symbol, &columns, 0..split).unwrap();
+            in_one_go.accept_rows(&symbol, &columns, split..columns.len()).unwrap();
+            prop_assert_eq!(format!("{:?}", in_one_go.close()), format!("{:?}", by_row.close()));
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn judge_symbol(
         ));
     }
     let calendar = Calendar::of(symbol);
-    let mut months: Vec<(PartitionAnswer, BarColumns)> = Vec::new();
+    let mut months: Vec<(PartitionAnswer, Vec<BarColumns>)> = Vec::new();
     for session in closed {
         judged.quarantined.extend(
             session
@@ -115,9 +115,9 @@ fn judge_symbol(
             .last_mut()
             .filter(|(month, _)| month.key.period == period)
         {
-            Some((month, columns)) => {
+            Some((month, kept)) => {
                 month.sessions.push(answer);
-                columns.extend_from(&session.kept, 0..session.kept.len());
+                kept.push(session.kept);
             }
             None => {
                 let key = PartitionKey {
@@ -132,12 +132,12 @@ fn judge_symbol(
                     sessions: vec![answer],
                     shrink: context.shrink,
                 };
-                months.push((month, session.kept));
+                months.push((month, vec![session.kept]));
             }
         }
     }
-    for (mut month, columns) in months {
-        month.answer = BarBatch::from_columns(columns, calendar)?;
+    for (mut month, kept) in months {
+        month.answer = BarBatch::from_columns(BarColumns::concat(&kept), calendar)?;
         judged.answers.push(month);
     }
     Ok(())
@@ -159,23 +159,36 @@ fn sort_into_sessions(
         .collect();
     let mut strays = Vec::new();
     let mut current = 0;
-    for row in 0..columns.len() {
-        let bar = columns.bar(row);
-        let belongs = |aggregate: &SymbolBarsAggregate| {
-            aggregate.session().window_start_us() <= bar.ts_us
-                && bar.ts_us < aggregate.session().window_end_us()
-        };
-        // Rows come in order of time, so the session is nearly always the last one's.
-        if !aggregates.get(current).is_some_and(belongs) {
+    let mut row = 0;
+    let belongs = |aggregate: &SymbolBarsAggregate, ts_us: i64| {
+        aggregate.session().window_start_us() <= ts_us
+            && ts_us < aggregate.session().window_end_us()
+    };
+    while let Some(&ts_us) = columns.ts_us.get(row) {
+        // Rows come in order of time, so the session is nearly always the next one.
+        if !aggregates
+            .get(current)
+            .is_some_and(|aggregate| belongs(aggregate, ts_us))
+        {
             current = aggregates
-                .partition_point(|aggregate| aggregate.session().window_end_us() <= bar.ts_us);
+                .partition_point(|aggregate| aggregate.session().window_end_us() <= ts_us);
         }
         match aggregates
             .get_mut(current)
-            .filter(|aggregate| belongs(aggregate))
+            .filter(|aggregate| belongs(aggregate, ts_us))
         {
-            Some(aggregate) => _ = aggregate.accept(symbol, bar)?,
-            None => strays.push(bar),
+            Some(aggregate) => {
+                let end = columns.ts_us[row..]
+                    .iter()
+                    .position(|&ts_us| !belongs(aggregate, ts_us))
+                    .map_or(columns.len(), |rows| row + rows);
+                aggregate.accept_rows(symbol, columns, row..end)?;
+                row = end;
+            }
+            None => {
+                strays.push(columns.bar(row));
+                row += 1;
+            }
         }
     }
     Ok((

@@ -273,7 +273,7 @@ pub(crate) fn content_hash(batch: &BarBatch) -> String {
         hasher.update(&*bytes);
         bytes.clear();
     };
-    bytes.extend(columns.ts_us.iter().flat_map(|ts| ts.to_le_bytes()));
+    put(&mut bytes, &columns.ts_us, i64::to_le_bytes);
     take(&mut bytes);
     for values in [
         &columns.open,
@@ -283,40 +283,27 @@ pub(crate) fn content_hash(batch: &BarBatch) -> String {
         &columns.volume,
         columns.vwap.values(),
     ] {
-        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        put(&mut bytes, values, f64::to_le_bytes);
         take(&mut bytes);
     }
-    bytes.extend(
-        columns
-            .trade_count
-            .values()
-            .iter()
-            .flat_map(|count| count.to_le_bytes()),
-    );
+    put(&mut bytes, columns.trade_count.values(), i64::to_le_bytes);
     take(&mut bytes);
-    bytes.extend(
-        columns
-            .trade_count
-            .present()
-            .iter()
-            .map(|&present| u8::from(present)),
-    );
-    bytes.extend(
-        columns
-            .vwap
-            .present()
-            .iter()
-            .map(|&present| u8::from(present)),
-    );
-    bytes.extend(
-        batch
-            .session_days()
-            .iter()
-            .flat_map(|day| day.to_le_bytes()),
-    );
-    bytes.extend(batch.segments().iter().map(|segment| segment.code()));
+    let flag = |present| [u8::from(present)];
+    put(&mut bytes, columns.trade_count.present(), flag);
+    put(&mut bytes, columns.vwap.present(), flag);
+    put(&mut bytes, batch.session_days(), i32::to_le_bytes);
+    put(&mut bytes, batch.segments(), |segment| [segment.code()]);
     take(&mut bytes);
     hex(&hasher.finalize())
+}
+
+/// Appends `values`, each as so many bytes.
+fn put<T: Copy, const N: usize>(bytes: &mut Vec<u8>, values: &[T], of: impl Fn(T) -> [u8; N]) {
+    let start = bytes.len();
+    bytes.resize(start + values.len() * N, 0);
+    for (place, &value) in bytes[start..].chunks_exact_mut(N).zip(values) {
+        place.copy_from_slice(&of(value));
+    }
 }
 
 /// SHA-256 of `bytes`, hexadecimal.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::types::Int8Type;
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Date32Array, DictionaryArray, Float64Array,
-    Int8Array, Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, ArrowPrimitiveType, Date32Array, DictionaryArray, Float64Array, Int8Array,
+    Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -81,26 +81,21 @@ pub(super) fn to_record_batch(batch: BarBatch) -> Result<RecordBatch, arrow::err
         Arc::new(Float64Array::from(columns.low)),
         Arc::new(Float64Array::from(columns.close)),
         Arc::new(Float64Array::from(columns.volume)),
-        Arc::new(nullable::<arrow::datatypes::Int64Type>(
-            &columns.trade_count,
-        )),
-        Arc::new(nullable::<arrow::datatypes::Float64Type>(&columns.vwap)),
+        Arc::new(nullable::<arrow::datatypes::Int64Type>(columns.trade_count)),
+        Arc::new(nullable::<arrow::datatypes::Float64Type>(columns.vwap)),
         Arc::new(Date32Array::from(session_days)),
         Arc::new(DictionaryArray::<Int8Type>::try_new(keys, Arc::new(names))?),
     ];
     RecordBatch::try_new(bar_schema(), arrays)
 }
 
-fn nullable<T: ArrowPrimitiveType>(column: &NullableColumn<T::Native>) -> PrimitiveArray<T>
+fn nullable<T: ArrowPrimitiveType>(column: NullableColumn<T::Native>) -> PrimitiveArray<T>
 where
     T::Native: Copy + Default,
 {
-    let nulls = NullBuffer::new(
-        BooleanArray::from(column.present().to_vec())
-            .values()
-            .clone(),
-    );
-    PrimitiveArray::new(column.values().to_vec().into(), Some(nulls))
+    let (values, present) = column.into_parts();
+    let has_nulls = present.contains(&false);
+    PrimitiveArray::new(values.into(), has_nulls.then(|| NullBuffer::from(present)))
 }
 
 /// Reads a bar file's record batches back into one proven batch.
