@@ -1,9 +1,37 @@
 //! What a bar costs on disk.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use marketpipe::domain::{Calendar, Session, SessionDate};
 use marketpipe::infrastructure::fake_alpaca::{Tape, TapeBar};
 
 use crate::support::lab::Lab;
 use crate::support::{lean, real_data};
+
+/// The same bars on the last sessions of their months: only months that are over are written small.
+fn at_month_ends(mut bars: Vec<TapeBar>) -> Vec<TapeBar> {
+    let date_of = |bar: &TapeBar| {
+        let session = Calendar::nyse().session_containing(bar.ts_us);
+        session.unwrap().date()
+    };
+    let dates: BTreeSet<SessionDate> = bars.iter().map(date_of).collect();
+    let mut moved = BTreeMap::new();
+    let mut free: Vec<SessionDate> = Vec::new();
+    for date in dates.into_iter().rev() {
+        let month = date.month();
+        if free.last().is_none_or(|last| last.month() != month) {
+            let sessions = Calendar::nyse().sessions(month.first_day(), month.last_day());
+            free = sessions.unwrap().iter().map(Session::date).collect();
+        }
+        moved.insert(date, free.pop().unwrap());
+    }
+    for bar in &mut bars {
+        let date = date_of(bar);
+        let days = moved[&date].days_since_epoch() - date.days_since_epoch();
+        bar.ts_us += i64::from(days) * 86_400_000_000;
+    }
+    bars
+}
 
 /// Bytes per bar of the whole lake, footers included.
 fn bytes_per_bar(fill: impl Fn(usize, TapeBar) -> TapeBar) -> Option<f64> {
@@ -11,14 +39,8 @@ fn bytes_per_bar(fill: impl Fn(usize, TapeBar) -> TapeBar) -> Option<f64> {
     let source = lean::minutes(&folder);
     let mut tape = Tape::new();
     for (symbol, bars) in &source {
-        tape.insert(
-            "sip",
-            symbol,
-            bars.iter()
-                .enumerate()
-                .map(|(n, bar)| fill(n, *bar))
-                .collect(),
-        );
+        let bars = bars.iter().enumerate().map(|(n, bar)| fill(n, *bar));
+        tape.insert("sip", symbol, at_month_ends(bars.collect()));
     }
     let lab = Lab::with_tape(tape);
     lab.ingest("AAPL,GOOG,SPY", "2013-10-01", "2023-08-31");
