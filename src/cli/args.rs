@@ -181,12 +181,8 @@ pub(super) struct IngestArgs {
     /// Believe answers with far fewer rows than are stored
     #[arg(long)]
     pub(super) accept_shrink: bool,
-    /// How long to wait for another process that commits
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    pub(super) wait: u64,
-    /// Stop after this time; what was committed is kept
-    #[arg(long, value_name = "SECONDS")]
-    pub(super) max_runtime: Option<u64>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
     /// Show the plan, fetch nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -199,9 +195,10 @@ pub(super) struct StatusArgs {
     pub(super) symbols: Vec<String>,
 }
 
+/// Which part of what is held.
 #[derive(Debug, Args)]
-pub(super) struct GapsArgs {
-    /// Symbols, separated by commas [default: all]
+pub(super) struct HeldArgs {
+    /// Symbols, separated by commas; @NAME for a list of the configuration [default: all]
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub(super) symbols: Vec<String>,
     /// First session date
@@ -210,6 +207,32 @@ pub(super) struct GapsArgs {
     /// Last session date
     #[arg(long, value_name = "D")]
     pub(super) end: Option<String>,
+}
+
+/// How long a run may take and wait.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LimitArgs {
+    /// How long to wait for another process that commits
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(super) wait: u64,
+    /// Stop after this time; what was committed is kept
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) max_runtime: Option<u64>,
+}
+
+impl Default for LimitArgs {
+    fn default() -> Self {
+        Self {
+            wait: 300,
+            max_runtime: None,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GapsArgs {
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
     /// Only gaps for this reason
     #[arg(long, value_name = "REASON", value_parser = read_reason)]
     pub(super) reason: Option<GapReason>,
@@ -230,24 +253,13 @@ fn read_reason(text: &str) -> Result<GapReason, String> {
 
 #[derive(Debug, Args)]
 pub(super) struct RepairArgs {
-    /// Symbols, separated by commas [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
-    pub(super) symbols: Vec<String>,
-    /// First session date
-    #[arg(long, value_name = "D")]
-    pub(super) start: Option<String>,
-    /// Last session date
-    #[arg(long, value_name = "D")]
-    pub(super) end: Option<String>,
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
     /// Ask again for sessions that were answered with nothing, too
     #[arg(long)]
     pub(super) empty: bool,
-    /// How long to wait for another process that commits
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    pub(super) wait: u64,
-    /// Stop after this time; what was committed is kept
-    #[arg(long, value_name = "SECONDS")]
-    pub(super) max_runtime: Option<u64>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 #[derive(Debug, Args)]
@@ -282,12 +294,8 @@ pub(super) enum JobsCommand {
     Resume {
         /// Its number
         id: i64,
-        /// How long to wait for another process that commits
-        #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-        wait: u64,
-        /// Stop after this time; what was committed is kept
-        #[arg(long, value_name = "SECONDS")]
-        max_runtime: Option<u64>,
+        #[command(flatten)]
+        limits: LimitArgs,
     },
     /// End a job, whoever runs it; what it has committed is kept
     #[command(

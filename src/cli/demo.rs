@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{DemoArgs, IngestArgs};
+use super::args::{DemoArgs, IngestArgs, LimitArgs};
 use super::exit::{CliError, Exit};
 use super::fake_alpaca::{made_up_bars, tape_bars};
-use super::ingest::{limits_of, order_of};
+use super::ingest::order_of;
+use super::order::RunLimits;
 use super::output::with_thousands;
 use super::session::CliSession;
 use super::sparkline::sparkline;
@@ -156,10 +157,13 @@ fn ingest_once(session: &CliSession, symbols: &[Symbol]) -> Result<IngestReport,
         provider: "alpaca".to_owned(),
         start: Some(FIRST.to_owned()),
         end: Some(LAST.to_owned()),
-        wait: 30,
+        limits: LimitArgs {
+            wait: 30,
+            ..LimitArgs::default()
+        },
         ..IngestArgs::default()
     };
-    let ran = order_of(session, &args, symbols).run(session, limits_of(&args), None)?;
+    let ran = order_of(session, &args, symbols).run(session, RunLimits::of(&args.limits), None)?;
     match ran.exit {
         Exit::Done | Exit::Partial => Ok(ran.report),
         exit => Err(CliError::new(exit, "the demo's ingest did not finish")),

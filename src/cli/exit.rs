@@ -9,6 +9,7 @@ use super::output::{OutputError, escape_for_terminal};
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::domain::CalendarError;
+use crate::domain::causes::with_causes;
 use crate::domain::ports::{ProviderError, ProviderErrorKind, StoreError, StoreErrorKind};
 use crate::infrastructure::duckdb::QueryError;
 
@@ -184,20 +185,6 @@ impl fmt::Display for CliError {
 }
 
 impl Error for CliError {}
-
-/// An error with its causes, each once.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
-}
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {

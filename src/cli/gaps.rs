@@ -1,6 +1,6 @@
 //! `gaps`: what is missing, one row for each missing range, with its reason.
 
-use super::args::GapsArgs;
+use super::args::{GapsArgs, HeldArgs};
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
 use super::output::{Value, with_thousands};
@@ -26,15 +26,8 @@ const COLUMNS: [&str; 10] = [
 
 /// Prints the gaps of regular hours.
 pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliError> {
-    let symbols = read_legal_symbols(session, &args.symbols)?;
     let stores = session.stores()?;
-    let (first, last) = read_dates(args.start.as_deref(), args.end.as_deref())?;
-    let request = GapsRequest {
-        symbols,
-        first,
-        last,
-        now_us: session.app.clock().now_us(),
-    };
+    let request = request_of(session, &args.held)?;
     let mut gaps = list_gaps(stores.ledger.as_ref(), &request)?;
     gaps.retain(|found| {
         found.gap.minutes >= args.min_minutes
@@ -46,6 +39,17 @@ pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliErro
         session.say(&totals(&gaps));
     }
     session.write_rows("gaps", &COLUMNS, gaps.iter().map(row))
+}
+
+/// The gaps that the arguments mean.
+pub(super) fn request_of(session: &CliSession, held: &HeldArgs) -> Result<GapsRequest, CliError> {
+    let (first, last) = read_dates(held.start.as_deref(), held.end.as_deref())?;
+    Ok(GapsRequest {
+        symbols: read_legal_symbols(session, &held.symbols)?,
+        first,
+        last,
+        now_us: session.app.clock().now_us(),
+    })
 }
 
 /// Minutes by reason, for people.

@@ -1,7 +1,6 @@
 //! `ingest`: fetches what is missing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::args::IngestArgs;
 use super::exit::{CliError, Exit};
@@ -20,7 +19,9 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
     if args.dry_run {
         return show_plan(session, &order);
     }
-    let exit = order.run(session, limits_of(args), None)?.tell(session)?;
+    let exit = order
+        .run(session, RunLimits::of(&args.limits), None)?
+        .tell(session)?;
     let is_complete = list.malformed.is_empty() || exit != Exit::Done;
     Ok(if is_complete { exit } else { Exit::Partial })
 }
@@ -51,14 +52,6 @@ pub(super) fn order_of(session: &CliSession, args: &IngestArgs, symbols: &[Symbo
             AskAgain::Nothing
         },
         accept_shrink: args.accept_shrink,
-    }
-}
-
-/// The limits that the arguments give.
-pub(super) fn limits_of(args: &IngestArgs) -> RunLimits {
-    RunLimits {
-        wait: Duration::from_secs(args.wait),
-        max_runtime: args.max_runtime.map(Duration::from_secs),
     }
 }
 

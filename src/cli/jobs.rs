@@ -37,17 +37,7 @@ pub(super) fn run(session: &CliSession, command: JobsCommand) -> Result<Exit, Cl
             session.write_rows("jobs", &COLUMNS, jobs.iter().map(row))
         }
         JobsCommand::Show { id } => show(session, id),
-        JobsCommand::Resume {
-            id,
-            wait,
-            max_runtime,
-        } => {
-            let limits = RunLimits {
-                wait: Duration::from_secs(wait),
-                max_runtime: max_runtime.map(Duration::from_secs),
-            };
-            resume(session, id, limits)
-        }
+        JobsCommand::Resume { id, limits } => resume(session, id, RunLimits::of(&limits)),
         JobsCommand::Cancel { id } => cancel(session, id),
         JobsCommand::Prune { older_than } => prune(session, older_than),
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::args::LimitArgs;
 use super::dates::{read_date, read_range};
 use super::exit::{CliError, Exit};
 use super::session::CliSession;
@@ -65,6 +66,16 @@ pub(super) struct RunLimits {
     pub(super) wait: Duration,
     /// Longest run.
     pub(super) max_runtime: Option<Duration>,
+}
+
+impl RunLimits {
+    /// The limits that the arguments give.
+    pub(super) fn of(args: &LimitArgs) -> Self {
+        Self {
+            wait: Duration::from_secs(args.wait),
+            max_runtime: args.max_runtime.map(Duration::from_secs),
+        }
+    }
 }
 
 /// What came of an order.

@@ -1,14 +1,12 @@
 //! `repair`: asks the provider for what `gaps` shows as not asked, dataset by dataset.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::args::RepairArgs;
-use super::dates::read_dates;
 use super::exit::{CliError, Exit};
+use super::gaps::request_of;
 use super::order::{AskAgain, IngestOrder, RunLimits};
 use super::session::CliSession;
-use super::symbols::read_legal_symbols;
 use crate::domain::Dataset;
 use crate::domain::gaps::GapReason;
 use crate::domain::ports::SymbolBarsRepository;
@@ -16,23 +14,13 @@ use crate::ingestion::{GapsRequest, list_gaps};
 
 /// Fetches what was never asked for, and with `--empty` what was answered with nothing.
 pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliError> {
-    let symbols = read_legal_symbols(session, &args.symbols)?;
-    let (first, last) = read_dates(args.start.as_deref(), args.end.as_deref())?;
-    let request = GapsRequest {
-        symbols,
-        first,
-        last,
-        now_us: session.app.clock().now_us(),
-    };
+    let request = request_of(session, &args.held)?;
     let missing = find_missing(session, args, &request)?;
     if missing.is_empty() {
         session.say("nothing to repair: everything in the range was asked for");
         return Ok(Exit::Done);
     }
-    let limits = RunLimits {
-        wait: Duration::from_secs(args.wait),
-        max_runtime: args.max_runtime.map(Duration::from_secs),
-    };
+    let limits = RunLimits::of(&args.limits);
     let mut worst = Ok(Exit::Done);
     for (dataset, symbols) in missing {
         let Some(choice) = session.app.choice_of(&dataset) else {
@@ -47,9 +35,9 @@ pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliEr
             feed: choice.feed,
             adjustment: choice.adjustment,
             symbols,
-            start: args.start.clone(),
-            end: args.end.clone(),
-            whole_series: args.start.is_none(),
+            start: args.held.start.clone(),
+            end: args.held.end.clone(),
+            whole_series: args.held.start.is_none(),
             again: if args.empty {
                 AskAgain::Empty
             } else {

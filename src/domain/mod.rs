@@ -6,6 +6,7 @@ pub mod bar;
 pub mod bar_batch;
 pub mod bar_columns;
 pub mod calendar;
+pub mod causes;
 pub mod checkpoint;
 pub mod dataset;
 pub mod event;

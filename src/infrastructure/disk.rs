@@ -1,5 +1,6 @@
 //! Small durable file operations and the meaning of their failures. Knows no file format.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,24 +26,33 @@ pub(crate) fn io_failure(action: &str, path: &Path, error: io::Error) -> StoreEr
 
 /// Makes `folder` and what is missing above it, and makes each new entry durable.
 pub(crate) fn create_folders(folder: &Path) -> Result<(), StoreError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = folder
+    let mut changed = BTreeSet::new();
+    create_folders_noting(folder, &mut changed)?;
+    changed.iter().try_for_each(|folder| sync_folder(folder))
+}
+
+/// Makes `folder` and what is missing above it; the folders that got a new entry are added to `changed`, for the caller
+/// to sync, once each however many entries they got.
+pub(crate) fn create_folders_noting(
+    folder: &Path,
+    changed: &mut BTreeSet<PathBuf>,
+) -> Result<(), StoreError> {
+    let parent = folder
         .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
-        create_folders(parent)?;
-    }
+        .filter(|parent| !parent.as_os_str().is_empty());
     match fs::create_dir(folder) {
-        Ok(()) => sync_folder(
-            folder
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty())
-                .unwrap_or(Path::new(".")),
-        ),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) => Err(io_failure("create folder", folder, error)),
+        Ok(()) => {
+            changed.insert(parent.unwrap_or(Path::new(".")).to_owned());
+            Ok(())
+        }
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(error) => match parent.filter(|_| error.kind() == io::ErrorKind::NotFound) {
+            Some(parent) => {
+                create_folders_noting(parent, changed)?;
+                create_folders_noting(folder, changed)
+            }
+            None => Err(io_failure("create folder", folder, error)),
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::mpsc;
 
+use crate::domain::causes::with_causes;
 use crate::domain::event::Event;
 use crate::domain::job::JobCounts;
 use crate::domain::merge::ShrinkRefusal;
@@ -284,18 +285,4 @@ impl Committer {
         });
         self.outcome.shrunk.push((symbol.clone(), refusal));
     }
-}
-
-/// An error with its causes, each once, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

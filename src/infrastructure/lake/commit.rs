@@ -188,7 +188,7 @@ impl LakeStore {
             let moved = match &partition.change {
                 FileChange::Keep => continue,
                 FileChange::Replace { staged_name, .. } => {
-                    disk::create_folders(&folder).and_then(|()| {
+                    disk::create_folders_noting(&folder, &mut folders).and_then(|()| {
                         disk::rename(&self.directory.staging().join(staged_name), &path)
                     })
                 }
