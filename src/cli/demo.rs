@@ -14,12 +14,13 @@ use super::summary;
 use super::symbols::read_legal_symbols;
 use crate::app::Stores;
 use crate::config::{Config, Environment, Flags};
-use crate::domain::ports::{BarSelection, BarStore, SymbolBarsRepository};
-use crate::domain::{Calendar, Segment, SessionDate, Symbol};
+use crate::domain::instant::format_utc;
+use crate::domain::ports::{BarSelection, BarStore};
+use crate::domain::{Calendar, Gap, GapReason, Segment, SessionDate, Symbol};
 use crate::infrastructure::fake_alpaca::{
     FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, Fault, FaultScript, Tape, When,
 };
-use crate::ingestion::IngestReport;
+use crate::ingestion::{GapsRequest, IngestReport, list_gaps};
 
 /// Symbols that nobody takes for real ones.
 const SYMBOLS: &str = "DEMOA,DEMOB,DEMOC";
@@ -172,35 +173,31 @@ fn ingest_once(session: &CliSession, symbols: &[Symbol]) -> Result<IngestReport,
 
 /// Lists the regular minutes that the server answered without a bar.
 fn report_gaps(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(), CliError> {
-    let (first, last) = (date(FIRST)?, date(LAST)?);
-    let dataset = "alpaca/sip/raw"
-        .parse()
-        .map_err(|error| CliError::new(Exit::Bug, format!("demo dataset: {error}")))?;
     for symbol in symbols {
-        let mut words = Vec::new();
-        for record in stores.ledger.list_sessions(&dataset, symbol, first, last)? {
-            let Some(of_day) = Calendar::of(symbol).session(record.date)? else {
-                continue;
+        let request = GapsRequest {
+            symbols: vec![symbol.clone()],
+            first: Some(date(FIRST)?),
+            last: Some(date(LAST)?),
+            now_us: session.app.clock().now_us(),
+        };
+        let gaps = list_gaps(stores.ledger.as_ref(), &request)?;
+        let words = gaps.iter().filter_map(|found| {
+            let Gap {
+                reason,
+                minutes,
+                start_us,
+                ..
+            } = found.gap;
+            let is_bad = reason == GapReason::Quarantined;
+            let reason = if is_bad {
+                "a bad bar, in quarantine"
+            } else {
+                reason.as_str()
             };
-            for missing in record
-                .present
-                .missing_in(of_day.expected_range(Segment::Regular))
-            {
-                let is_bad =
-                    (missing.start..missing.end).all(|minute| record.quarantined.contains(minute));
-                let reason = if is_bad {
-                    "a bad bar, in quarantine"
-                } else {
-                    "no trade"
-                };
-                let minutes = missing.end - missing.start;
-                if minutes >= 5 || is_bad {
-                    let from =
-                        crate::domain::instant::format_utc(of_day.minute_ts_us(missing.start));
-                    words.push(format!("{minutes} min from {from} ({reason})"));
-                }
-            }
-        }
+            (minutes >= 5 || is_bad)
+                .then(|| format!("{minutes} min from {} ({reason})", format_utc(start_us)))
+        });
+        let words: Vec<String> = words.collect();
         let text = if words.is_empty() {
             "no gap of five minutes or more in regular hours".to_owned()
         } else {

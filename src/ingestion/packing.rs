@@ -41,22 +41,18 @@ impl Stretch {
 /// month is in two units. Where that leaves many small stretches, as with symbols that lack one session each, they
 /// are cut into sessions and all symbols that lack a session share its requests, if that takes fewer pages.
 pub(super) fn pack(stretches: Stretches, profile: &ProviderProfile) -> Vec<FetchUnit> {
-    let per_page = rows_per_page(profile);
-    let (small, mut chosen): (Stretches, Stretches) = stretches
+    let per_page = as_u64(profile.rows_per_page).max(1);
+    let (small, large): (Stretches, Stretches) = stretches
         .into_iter()
         .partition(|(_, stretch)| stretch.expected_rows() < WELL_FILLED_PAGES * per_page);
-    let as_they_are = units_of(small.clone(), profile);
-    let by_session = cut_into_sessions(&small);
-    let fewer_pages = pages_of(&units_of(by_session.clone(), profile), per_page)
-        < pages_of(&as_they_are, per_page);
-    // The cut ones may have the range of one that stays whole.
-    let mut units = if fewer_pages {
-        units_of(by_session, profile)
+    let by_session = units_of(cut_into_sessions(&small), profile);
+    let as_they_are = units_of(small, profile);
+    let mut units = if pages_of(&by_session, per_page) < pages_of(&as_they_are, per_page) {
+        by_session
     } else {
-        chosen.extend(small);
-        Vec::new()
+        as_they_are
     };
-    units.extend(units_of(chosen, profile));
+    units.extend(units_of(large, profile));
     units.sort_by_key(|unit| (unit.range, unit.symbols.first().cloned()));
     for (number, unit) in units.iter_mut().enumerate() {
         unit.number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -68,11 +64,6 @@ pub(super) fn pack(stretches: Stretches, profile: &ProviderProfile) -> Vec<Fetch
 pub(super) fn pages_of(units: &[FetchUnit], per_page: u64) -> u64 {
     let pages = |unit: &FetchUnit| unit.expected_rows.div_ceil(per_page).max(1);
     units.iter().map(pages).sum()
-}
-
-/// Rows on a full page.
-pub(super) fn rows_per_page(profile: &ProviderProfile) -> u64 {
-    as_u64(profile.rows_per_page).max(1)
 }
 
 /// The same needs, a session at a time; neighbours that the same symbols need are one stretch again.

@@ -20,16 +20,7 @@ fn the_second_run_asks_for_nothing_and_changes_no_byte() {
     );
     assert_eq!(lab.server.stats().requests, asked);
     assert_eq!(lab.files(), files);
-    lab.done(&[
-        "ingest",
-        "--symbols",
-        "AAPL,MSFT",
-        "--start",
-        "2024-06-24",
-        "--end",
-        "2024-07-05",
-        "--refresh",
-    ]);
+    lab.refresh("AAPL,MSFT", "2024-06-24", "2024-07-05");
     assert!(lab.server.stats().requests > asked);
     assert_eq!(
         lab.files(),

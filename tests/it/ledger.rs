@@ -209,16 +209,7 @@ fn a_bad_row_is_kept_apart_with_its_evidence_until_a_good_one_comes() {
         gaps.stdout
     );
     lab.server.set_faults(FaultScript::new());
-    lab.done(&[
-        "ingest",
-        "--symbols",
-        "AAPL",
-        "--start",
-        "2024-07-01",
-        "--end",
-        "2024-07-01",
-        "--refresh",
-    ]);
+    lab.refresh("AAPL", "2024-07-01", "2024-07-01");
     assert_eq!(lab.query("select count(*) from quarantine"), ["0"]);
     assert_eq!(lab.rows("alpaca/sip/raw", "AAPL"), whole);
 }
@@ -233,16 +224,7 @@ fn a_late_correction_is_kept_as_a_revision() {
             bars.remove(5);
         });
     });
-    lab.done(&[
-        "ingest",
-        "--symbols",
-        "AAPL",
-        "--start",
-        "2024-07-01",
-        "--end",
-        "2024-07-02",
-        "--refresh",
-    ]);
+    lab.refresh("AAPL", "2024-07-01", "2024-07-02");
     let sql = "select ts, session_date, old_close, new_close, new_volume is null, job from revisions order by ts";
     let expected = [
         "2024-07-01 13:33:00,2024-07-01,10.25,10.3,false,2",

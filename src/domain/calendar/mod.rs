@@ -122,7 +122,12 @@ impl Calendar {
 
     /// The calendar that `symbol` trades by: currency pairs (`BTC/USD`) never rest.
     pub fn of(symbol: &Symbol) -> Self {
-        if symbol.is_pair() {
+        Self::of_name(symbol.as_str())
+    }
+
+    /// The same for a provider's own spelling, which need not be a legal symbol.
+    pub fn of_name(name: &str) -> Self {
+        if name.contains('/') {
             Self::always_open()
         } else {
             Self::nyse()

@@ -43,14 +43,12 @@ pub const GAPS: &str = "dataset VARCHAR, symbol VARCHAR, reason VARCHAR, settled
 
 /// One row of `quarantine`.
 pub fn quarantine_row(row: &QuarantinedRow) -> Vec<Value> {
-    let is_pair = row.symbol.contains('/');
     vec![
         text(&row.dataset),
         text(&row.symbol),
         row.ts_us.map_or(Value::Null, instant),
         row.ts_us
-            .and_then(|ts_us| session_date(is_pair, ts_us))
-            .map_or(Value::Null, date),
+            .map_or(Value::Null, |ts_us| session_date(&row.symbol, ts_us)),
         text(row.rule.as_str()),
         text(&row.evidence),
         text(&row.source),
@@ -65,7 +63,7 @@ pub fn revision_row(row: &RevisionRow) -> Vec<Value> {
         text(&row.dataset),
         text(&row.symbol),
         instant(row.old.ts_us),
-        session_date(row.symbol.is_pair(), row.old.ts_us).map_or(Value::Null, date),
+        session_date(row.symbol.as_str(), row.old.ts_us),
     ];
     values.extend(bar_values(Some(&row.old)));
     values.extend(bar_values(row.new.as_ref()));
@@ -133,14 +131,10 @@ const fn date(date: SessionDate) -> Value {
     Value::Date32(date.days_since_epoch())
 }
 
-fn session_date(is_pair: bool, ts_us: i64) -> Option<SessionDate> {
-    let calendar = if is_pair {
-        Calendar::always_open()
-    } else {
-        Calendar::nyse()
-    };
-    let session = calendar.session_containing(ts_us).ok()?;
-    Some(session.date())
+/// The session date of an instant; null when it belongs to no session.
+fn session_date(symbol: &str, ts_us: i64) -> Value {
+    let session = Calendar::of_name(symbol).session_containing(ts_us);
+    session.map_or(Value::Null, |session| date(session.date()))
 }
 
 fn bar_values(bar: Option<&Bar>) -> [Value; 7] {

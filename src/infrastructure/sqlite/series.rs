@@ -39,17 +39,8 @@ pub(super) fn series_id_in(
         .during(transaction, format_args!("add series {dataset} {symbol}"))
 }
 
-/// The calendar by which a symbol trades: pairs (`BTC/USD`) never rest.
-pub(super) fn calendar_of(symbol: &str) -> Calendar {
-    if symbol.contains('/') {
-        Calendar::always_open()
-    } else {
-        Calendar::nyse()
-    }
-}
-
 /// The session date of an instant, in days since 1970; `None` when it belongs to no session.
 pub(super) fn session_day(symbol: &str, ts_us: i64) -> Option<i32> {
-    let session = calendar_of(symbol).session_containing(ts_us).ok()?;
+    let session = Calendar::of_name(symbol).session_containing(ts_us).ok()?;
     Some(session.date().days_since_epoch())
 }

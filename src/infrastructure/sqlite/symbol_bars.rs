@@ -5,8 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::columns::{Columns, stored_count};
 use super::failure::During;
 use super::pool::Database;
-use super::series::{calendar_of, find_series_id, series_id_in};
+use super::series::{find_series_id, series_id_in};
 use super::status::{list_series_in, list_status_in};
+use crate::domain::calendar::Calendar;
 use crate::domain::dataset::Dataset;
 use crate::domain::instant::InstantRange;
 use crate::domain::minute_set::MinuteSet;
@@ -290,12 +291,10 @@ fn put_session(
 
 /// How many regular minutes a full session of `symbol` has; 0 on a day without a session.
 fn expected_minutes(symbol: &Symbol, date: SessionDate) -> Result<usize, StoreError> {
-    let session = calendar_of(symbol.as_str())
-        .session(date)
-        .map_err(|error| {
-            let context = format!("cannot tell the minutes of session {date} of {symbol}");
-            StoreError::new(StoreErrorKind::Failed, context).caused_by(error)
-        })?;
+    let session = Calendar::of(symbol).session(date).map_err(|error| {
+        let context = format!("cannot tell the minutes of session {date} of {symbol}");
+        StoreError::new(StoreErrorKind::Failed, context).caused_by(error)
+    })?;
     Ok(session.map_or(0, |session| session.expected_range(Segment::Regular).len()))
 }
 

@@ -106,6 +106,12 @@ impl Lab {
         ])
     }
 
+    /// Asks again for whole sessions, which must succeed.
+    pub(crate) fn refresh(&self, symbols: &str, first: &str, last: &str) -> Ran {
+        let range = ["--start", first, "--end", last, "--refresh"];
+        self.done(&[&["ingest", "--symbols", symbols], &range[..]].concat())
+    }
+
     /// Every file of the lake with its bytes.
     pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let lake = self.data().join("lake");

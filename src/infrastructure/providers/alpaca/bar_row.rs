@@ -13,6 +13,18 @@ use super::timestamp::parse_timestamp;
 /// Stands for a timestamp that cannot be read. It lies on no full minute, so the row goes into quarantine.
 pub(super) const UNREADABLE_TS_US: i64 = i64::MIN;
 
+/// A bar of which nothing was read yet; what stays so is judged later.
+pub(super) const BLANK_BAR: Bar = Bar {
+    ts_us: UNREADABLE_TS_US,
+    open: f64::NAN,
+    high: f64::NAN,
+    low: f64::NAN,
+    close: f64::NAN,
+    volume: f64::NAN,
+    trade_count: None,
+    vwap: None,
+};
+
 /// The keys of a bar; their order is not stable (seen 2021 and 2026, `/v2/stocks/bars`).
 #[derive(Deserialize, Clone, Copy)]
 #[serde(field_identifier, rename_all = "lowercase")]
@@ -48,16 +60,7 @@ impl<'de> Visitor<'de> for BarRow {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bar, A::Error> {
-        let mut bar = Bar {
-            ts_us: UNREADABLE_TS_US,
-            open: f64::NAN,
-            high: f64::NAN,
-            low: f64::NAN,
-            close: f64::NAN,
-            volume: f64::NAN,
-            trade_count: None,
-            vwap: None,
-        };
+        let mut bar = BLANK_BAR;
         let mut count = Value::Absent;
         let mut seen = 0_u16;
         while let Some(key) = map.next_key::<Key>()? {

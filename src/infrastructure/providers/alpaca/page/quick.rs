@@ -5,7 +5,7 @@
 use crate::domain::ports::PageToken;
 use crate::domain::{Bar, BarColumns, Symbol};
 
-use super::super::bar_row::{UNREADABLE_TS_US, float_of};
+use super::super::bar_row::{BLANK_BAR, float_of};
 use super::super::timestamp::parse_timestamp;
 use super::{MAX_ROWS, MAX_TOKEN_BYTES, Page};
 
@@ -100,16 +100,7 @@ impl<'a> Text<'a> {
     }
 
     fn bar(&mut self) -> Option<Bar> {
-        let mut bar = Bar {
-            ts_us: UNREADABLE_TS_US,
-            open: f64::NAN,
-            high: f64::NAN,
-            low: f64::NAN,
-            close: f64::NAN,
-            volume: f64::NAN,
-            trade_count: None,
-            vwap: None,
-        };
+        let mut bar = BLANK_BAR;
         let mut seen = 0_u8;
         self.skip(b"{")?;
         loop {
