@@ -461,7 +461,17 @@ fn a_gzip_bomb_is_cut_off() {
             decoded_bytes: 2 << 30,
         },
     ));
-    let ran = ingest(&lab);
+    let (ran, peak_mib) = run_measured(&mut lab.command(&[
+        "ingest",
+        "--symbols",
+        SYMBOLS,
+        "--start",
+        "2024-06-24",
+        "--end",
+        "2024-07-05",
+    ]));
+    println!("a bomb of 2 GiB: {peak_mib} MiB");
     assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert!(peak_mib < 512, "{peak_mib} MiB");
     assert!(lab.files().is_empty());
 }
