@@ -89,6 +89,29 @@ impl BarBatch {
         session_days: Vec<i32>,
         segments: Vec<Segment>,
     ) -> Result<Self, BatchError> {
+        Self::proven(columns, session_days, segments, |_| true)
+    }
+
+    /// The same for bars that were made from shorter ones, whose volume has no limit.
+    ///
+    /// # Errors
+    /// The first broken invariant, see [`BatchError`].
+    pub(super) fn from_derived_parts(
+        columns: BarColumns,
+        session_days: Vec<i32>,
+        segments: Vec<Segment>,
+    ) -> Result<Self, BatchError> {
+        Self::proven(columns, session_days, segments, |rule| {
+            rule != HardRule::Implausible
+        })
+    }
+
+    fn proven(
+        columns: BarColumns,
+        session_days: Vec<i32>,
+        segments: Vec<Segment>,
+        counts: impl Fn(HardRule) -> bool,
+    ) -> Result<Self, BatchError> {
         if !columns.has_equal_lengths()
             || session_days.len() != columns.len()
             || segments.len() != columns.len()
@@ -97,7 +120,7 @@ impl BarBatch {
         }
         for row in 0..columns.len() {
             let bar = columns.bar(row);
-            if let Some(rule) = bar.broken_rule() {
+            if let Some(rule) = bar.broken_rule().filter(|&rule| counts(rule)) {
                 return Err(BatchError::BrokenRule {
                     row,
                     ts_us: bar.ts_us,

@@ -2,6 +2,7 @@
 //!
 //! Names no I/O crate and reads neither clock nor environment.
 
+pub mod aggregation_spec;
 pub mod bar;
 pub mod bar_batch;
 pub mod bar_columns;
@@ -9,6 +10,8 @@ pub mod calendar;
 pub mod causes;
 pub mod checkpoint;
 pub mod dataset;
+pub mod derivation;
+pub mod derived_batch;
 pub mod event;
 pub mod gaps;
 pub mod instant;
@@ -22,12 +25,16 @@ pub mod symbol;
 pub mod symbol_bars;
 pub mod timeframe;
 
+pub use aggregation_spec::{
+    AggregationChoice, AggregationSpec, Anchor, ClosingAuction, SegmentSet,
+};
 pub use bar::{Bar, HardRule};
 pub use bar_batch::{BarBatch, BatchError};
 pub use bar_columns::{BarColumns, NullableColumn};
 pub use calendar::{Calendar, CalendarError};
 pub use checkpoint::Checkpoint;
 pub use dataset::{Dataset, PartitionKey, Period};
+pub use derived_batch::DerivedBatch;
 pub use event::Event;
 pub use gaps::{Gap, GapReason};
 pub use instant::InstantRange;

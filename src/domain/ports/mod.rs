@@ -1,11 +1,16 @@
 //! Ports: what the use cases need from the outside, as traits. Implementations live in `infrastructure`.
 
 pub mod clock;
+pub mod derive;
 pub mod events;
 pub mod provider;
 pub mod store;
 
 pub use clock::Clock;
+pub use derive::{
+    AggregateError, BarAggregator, Derivation, DerivedOutcome, DerivedPartition, DerivedReceipt,
+    DerivedStore, SourceFile, Sources,
+};
 pub use events::{EventPublisher, EventSubscriber};
 pub use provider::{
     BarsPage, BarsRequest, MarketDataProvider, PageToken, ProviderError, ProviderErrorKind,

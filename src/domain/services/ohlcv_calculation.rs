@@ -3,13 +3,15 @@
 
 use std::ops::Range;
 
+use thiserror::Error;
+
+use super::super::aggregation_spec::AggregationSpec;
 use super::super::bar::Bar;
-use super::super::bar_batch::BarBatch;
+use super::super::bar_batch::{BarBatch, BatchError};
 use super::super::bar_columns::BarColumns;
 use super::super::calendar::{Calendar, CalendarError};
-use super::super::instant::MINUTE_US;
+use super::super::derived_batch::DerivedBatch;
 use super::super::session::{Segment, Session, SessionDate};
-use super::super::timeframe::Timeframe;
 
 /// The regular session of one day in one line; prices are `None` when it has no bar.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -52,13 +54,13 @@ impl OhlcvCalculationService {
 
     /// One bar over `rows`, stamped `ts_us`: first, max, min, last, sums. `None` when `rows` is empty.
     ///
-    /// The trade count is `None` when any row has none.
+    /// The trade count is `None` when any row has none, or when the sum is beyond 64 bits.
     pub fn combine(self, batch: &BarBatch, rows: Range<usize>, ts_us: i64) -> Option<Bar> {
         if rows.is_empty() {
             return None;
         }
         let columns = batch.columns();
-        let counts = rows.clone().map(|row| columns.trade_count.get(row));
+        let mut counts = rows.clone().map(|row| columns.trade_count.get(row));
         Some(Bar {
             ts_us,
             open: columns.open[rows.start],
@@ -71,8 +73,11 @@ impl OhlcvCalculationService {
                 .copied()
                 .fold(f64::INFINITY, f64::min),
             close: columns.close[rows.end - 1],
-            volume: columns.volume[rows.clone()].iter().sum(),
-            trade_count: counts.sum(),
+            // From zero: the sum of no rows would be minus zero.
+            volume: columns.volume[rows.clone()]
+                .iter()
+                .fold(0.0, |sum, volume| sum + volume),
+            trade_count: counts.try_fold(0_i64, |sum, count| sum.checked_add(count?)),
             vwap: self.vwap(batch, rows),
         })
     }
@@ -98,48 +103,48 @@ impl OhlcvCalculationService {
         }
     }
 
-    /// Longer bars from minute bars: buckets start at each segment's start and end at its end at the latest.
+    /// The bars that `spec` declares, from minute bars: the plain definition, bucket by bucket over its minutes.
     ///
-    /// Intraday frames keep all segments apart; `1d` is the regular session, stamped with its open. Buckets
-    /// without a row do not exist. Returned ascending, with the same definitions as [`combine`](Self::combine).
+    /// Buckets without a row do not exist. Returned ascending, each by [`combine`](Self::combine).
     ///
     /// # Errors
-    /// [`CalendarError`] when a session lies beyond the calendar.
+    /// [`ResampleError`] when a session lies beyond the calendar, or bars cannot be told apart by their start.
     pub fn resample(
         self,
-        batch: &BarBatch,
-        frame: Timeframe,
-        calendar: Calendar,
-    ) -> Result<BarColumns, CalendarError> {
-        let mut resampled = BarColumns::default();
-        for (day, rows) in batch.sessions() {
-            let Some(session) = SessionDate::from_days_since_epoch(day)
-                .map(|date| calendar.session(date))
-                .transpose()?
-                .flatten()
-            else {
-                continue;
+        minutes: &BarBatch,
+        spec: &AggregationSpec,
+    ) -> Result<DerivedBatch, ResampleError> {
+        let mut bars = BarColumns::default();
+        let (mut session_days, mut segments, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        for (day, rows) in minutes.sessions() {
+            let session = session_of(spec.calendar(), day)?;
+            let bucket_of = |row: usize| {
+                let segment = minutes.segments()[row];
+                spec.bucket_start_us(&session, segment, minutes.columns().ts_us[row])
+                    .map(|start_us| (start_us, segment))
             };
-            let mut start = rows.start;
-            while start < rows.end {
-                let segment = batch.segments()[start];
-                let bucket_us =
-                    bucket_start_us(&session, segment, frame, batch.columns().ts_us[start]);
-                let same_bucket = |row: usize| {
-                    batch.segments()[row] == segment
-                        && bucket_start_us(&session, segment, frame, batch.columns().ts_us[row])
-                            == bucket_us
+            let is_daily = spec.frame().minutes().is_none();
+            let rows: Vec<usize> = rows.filter(|&row| bucket_of(row).is_some()).collect();
+            let same_bar = |a: &usize, b: &usize| is_daily || bucket_of(*a) == bucket_of(*b);
+            for rows in rows.chunk_by(same_bar) {
+                let (first, last) = (rows[0], rows[rows.len() - 1]);
+                let Some((start_us, segment)) = bucket_of(first) else {
+                    continue;
                 };
-                let end = (start..rows.end)
-                    .find(|&row| !same_bucket(row))
-                    .unwrap_or(rows.end);
-                if let (Some(ts_us), Some(bar)) = (bucket_us, self.combine(batch, start..end, 0)) {
-                    resampled.push(Bar { ts_us, ..bar });
+                if let Some(bar) = self.combine(minutes, first..last + 1, start_us) {
+                    bars.push(bar);
+                    session_days.push(day);
+                    segments.push(if is_daily { Segment::Regular } else { segment });
+                    counts.push(i32::try_from(rows.len()).unwrap_or(i32::MAX));
                 }
-                start = end;
             }
         }
-        Ok(resampled)
+        Ok(DerivedBatch::from_parts(
+            bars,
+            session_days,
+            segments,
+            counts,
+        )?)
     }
 
     /// Simple returns of consecutive closes, `close[i] / close[i - 1] - 1`; one fewer than there are rows.
@@ -182,24 +187,28 @@ impl OhlcvCalculationService {
     }
 }
 
-/// Start of the bucket that holds `ts_us`; `None` for a minute that the frame leaves out.
-fn bucket_start_us(
-    session: &Session,
-    segment: Segment,
-    frame: Timeframe,
-    ts_us: i64,
-) -> Option<i64> {
-    let Some(minutes) = frame.minutes() else {
-        return (segment == Segment::Regular).then(|| session.open_us());
-    };
-    let anchor_us = match segment {
-        Segment::Overnight => session.pre_open_us() - 8 * 60 * MINUTE_US,
-        Segment::Pre => session.pre_open_us(),
-        Segment::Regular => session.open_us(),
-        Segment::Post => session.close_us(),
-    };
-    let length_us = i64::from(minutes) * MINUTE_US;
-    Some(anchor_us + (ts_us - anchor_us).div_euclid(length_us) * length_us)
+/// Why minutes cannot be aggregated.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ResampleError {
+    /// A session beyond the calendar.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+    /// A row on a date that is no session.
+    #[error("there are bars on {0}, which is no session")]
+    NoSession(SessionDate),
+    /// The derived bars are no batch.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+/// The session of a batch's day, days since 1970-01-01.
+///
+/// # Errors
+/// [`ResampleError`] when the calendar has no such session.
+pub fn session_of(calendar: Calendar, day: i32) -> Result<Session, ResampleError> {
+    let date = SessionDate::from_days_since_epoch(day).unwrap_or(calendar.coverage().1);
+    let session = calendar.session(date)?;
+    session.ok_or(ResampleError::NoSession(date))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^53")]
@@ -210,6 +219,8 @@ const fn count_as_f64(count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::super::bar::tests::bar_at;
+    use super::super::super::instant::MINUTE_US;
+    use super::super::super::{AggregationChoice, Timeframe};
     use super::*;
 
     const SERVICE: OhlcvCalculationService = OhlcvCalculationService;
@@ -253,11 +264,15 @@ mod tests {
 
     #[test]
     fn hours_are_anchored_at_the_open_and_clamped_to_the_close() {
-        let hours = SERVICE
-            .resample(&half_day(), Timeframe::H1, Calendar::nyse())
-            .unwrap();
+        let resample = |frame| {
+            let spec = AggregationSpec::new(frame, AggregationChoice::default(), Calendar::nyse());
+            SERVICE.resample(&half_day(), &spec.unwrap()).unwrap()
+        };
+        let hours = resample(Timeframe::H1);
         let open = session().open_us();
         let starts: Vec<i64> = hours
+            .bars()
+            .columns()
             .ts_us
             .iter()
             .map(|ts| (ts - open) / MINUTE_US)
@@ -268,16 +283,14 @@ mod tests {
             "pre-market, four regular hours, post-market"
         );
         assert_eq!(
-            hours.volume,
+            hours.bars().columns().volume,
             [3000.0, 6000.0, 6000.0, 6000.0, 3000.0, 1000.0]
         );
-        let days = SERVICE
-            .resample(&half_day(), Timeframe::D1, Calendar::nyse())
-            .unwrap();
-        assert_eq!(
-            (days.ts_us.clone(), days.volume.clone()),
-            (vec![open], vec![21_000.0])
-        );
+        assert_eq!(hours.minutes(), [30, 60, 60, 60, 30, 10]);
+        let days = resample(Timeframe::D1);
+        assert_eq!(days.bars().columns().ts_us, [open]);
+        assert_eq!(days.bars().columns().volume, [21_000.0]);
+        assert_eq!(days.minutes(), [210]);
     }
 
     #[test]

@@ -1,0 +1,161 @@
+//! Bars that were made from shorter ones, in proven columns. Knows nothing of how they were made.
+
+use super::bar_batch::{BarBatch, BatchError};
+use super::bar_columns::BarColumns;
+use super::session::Segment;
+
+/// Derived bars of one series and frame: a [`BarBatch`], and of how many minutes each bar was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DerivedBatch {
+    bars: BarBatch,
+    minutes: Vec<i32>,
+}
+
+impl DerivedBatch {
+    /// A batch without rows.
+    pub fn empty() -> Self {
+        Self {
+            bars: BarBatch::empty(),
+            minutes: Vec::new(),
+        }
+    }
+
+    /// Proves `columns` as [`BarBatch`] does, but for the volume of a single minute, which a longer bar may exceed.
+    ///
+    /// # Errors
+    /// The first broken invariant; [`BatchError::UnequalLengths`] also for a bar that was made of no minute.
+    pub fn from_parts(
+        columns: BarColumns,
+        session_days: Vec<i32>,
+        segments: Vec<Segment>,
+        minutes: Vec<i32>,
+    ) -> Result<Self, BatchError> {
+        if minutes.len() != columns.len() || minutes.iter().any(|&count| count < 1) {
+            return Err(BatchError::UnequalLengths);
+        }
+        let bars = BarBatch::from_derived_parts(columns, session_days, segments)?;
+        Ok(Self { bars, minutes })
+    }
+
+    /// The bars.
+    pub fn bars(&self) -> &BarBatch {
+        &self.bars
+    }
+
+    /// Of how many minutes each bar was made, at least one.
+    pub fn minutes(&self) -> &[i32] {
+        &self.minutes
+    }
+
+    /// Number of bars.
+    pub fn len(&self) -> usize {
+        self.bars.len()
+    }
+
+    /// Whether there is no bar.
+    pub fn is_empty(&self) -> bool {
+        self.bars.is_empty()
+    }
+
+    /// Takes the batch apart.
+    pub fn into_parts(self) -> (BarBatch, Vec<i32>) {
+        (self.bars, self.minutes)
+    }
+
+    /// A batch of the rows `rows` alone.
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        Self {
+            bars: self.bars.slice(rows.clone()),
+            minutes: self.minutes[rows].to_vec(),
+        }
+    }
+
+    /// Appends the bars of `later`, all of which follow.
+    ///
+    /// # Errors
+    /// [`BatchError::NotAscending`] when they do not.
+    pub fn append(&mut self, later: &Self) -> Result<(), BatchError> {
+        let last = |batch: &Self| batch.bars.columns().ts_us.last().copied();
+        let first_us = later.bars.columns().ts_us.first().copied();
+        if let (Some(last_us), Some(first_us)) = (last(self), first_us)
+            && last_us >= first_us
+        {
+            return Err(BatchError::NotAscending {
+                row: self.len(),
+                ts_us: first_us,
+            });
+        }
+        self.bars.extend_unproven(&later.bars, 0..later.len());
+        self.minutes.extend_from_slice(&later.minutes);
+        Ok(())
+    }
+
+    /// The first row in which the two differ, to the last bit; `None` when they are equal.
+    pub fn first_difference(&self, other: &Self) -> Option<usize> {
+        let is_same = |row: usize| {
+            row < self.len()
+                && row < other.len()
+                && self.bars.bar(row).same_values(&other.bars.bar(row))
+                && self.bars.session_days()[row] == other.bars.session_days()[row]
+                && self.bars.segments()[row] == other.bars.segments()[row]
+                && self.minutes[row] == other.minutes[row]
+        };
+        (0..self.len().max(other.len())).find(|&row| !is_same(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bar::tests::bar_at;
+    use super::super::bar::{Bar, HardRule};
+    use super::*;
+
+    /// 2024-07-02 13:30 UTC, the open.
+    const OPEN: i64 = 1_719_927_000_000_000;
+    const DAY: i32 = 19_906;
+
+    fn derived(bars: &[Bar], minutes: &[i32]) -> Result<DerivedBatch, BatchError> {
+        let columns: BarColumns = bars.iter().copied().collect();
+        let (days, segments) = (vec![DAY; bars.len()], vec![Segment::Regular; bars.len()]);
+        DerivedBatch::from_parts(columns, days, segments, minutes.to_vec())
+    }
+
+    #[test]
+    fn a_bar_is_made_of_minutes_and_may_hold_more_volume_than_one() {
+        let bar = bar_at(OPEN, 10.0);
+        assert_eq!(
+            derived(&[bar], &[0]).unwrap_err(),
+            BatchError::UnequalLengths
+        );
+        let large = Bar {
+            volume: 2e15,
+            ..bar
+        };
+        assert_eq!(derived(&[large], &[390]).unwrap().len(), 1);
+        let negative = Bar {
+            volume: -1.0,
+            ..bar
+        };
+        assert!(matches!(
+            derived(&[negative], &[1]).unwrap_err(),
+            BatchError::BrokenRule {
+                rule: HardRule::NegativeVolume,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn batches_are_joined_in_order_and_compared_to_the_last_bit() {
+        let first = derived(&[bar_at(OPEN, 10.0)], &[5]).unwrap();
+        let second = derived(&[bar_at(OPEN + 300_000_000, 10.0)], &[4]).unwrap();
+        let mut joined = first.clone();
+        joined.append(&second).unwrap();
+        assert_eq!(joined.minutes(), [5, 4]);
+        assert!(joined.clone().append(&first).is_err());
+        assert_eq!(joined.first_difference(&joined.clone()), None);
+        assert_eq!(joined.first_difference(&first), Some(1));
+        let other = derived(&[bar_at(OPEN, 10.0)], &[4]).unwrap();
+        assert_eq!(first.first_difference(&other), Some(0));
+    }
+}
