@@ -25,6 +25,7 @@
 //! 3. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
 //!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
 
+pub mod aggregation;
 pub mod app;
 pub mod cli;
 pub mod config;

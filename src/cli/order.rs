@@ -15,12 +15,11 @@ use crate::app::ProviderChoice;
 use crate::domain::job::{IngestionJob, JobRequest, JobState};
 use crate::domain::merge::ShrinkPolicy;
 use crate::domain::ports::{EventPublisher, MarketDataProvider, ProviderErrorKind};
+use crate::domain::stop::StopSignal;
 use crate::domain::{Dataset, Symbol};
 use crate::ingestion::coordinator::{IngestError, IngestOptions, JobStart};
 use crate::ingestion::report::FailureCause;
-use crate::ingestion::{
-    IngestReport, IngestRequest, RefreshPolicy, RequestedRange, StopSignal, plan_ingest,
-};
+use crate::ingestion::{IngestReport, IngestRequest, RefreshPolicy, RequestedRange, plan_ingest};
 
 /// Symbols that a description names; the others are counted.
 const NAMED_SYMBOLS: usize = 10;

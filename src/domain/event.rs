@@ -1,6 +1,6 @@
 //! What happens while work is done, as small typed values. Events inform; no outcome depends on who listens.
 
-use super::dataset::PartitionKey;
+use super::dataset::{Dataset, PartitionKey};
 use super::job::{JobCounts, JobId, JobState};
 use super::session::SessionDate;
 use super::symbol::Symbol;
@@ -94,6 +94,41 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// An aggregation began.
+    AggregationStarted {
+        /// Symbol-years to do.
+        years: usize,
+        /// Derived files to make.
+        files: usize,
+    },
+    /// The derived bars of one symbol and year are durable.
+    AggregationCompleted {
+        /// The dataset.
+        dataset: Dataset,
+        /// The symbol.
+        symbol: Symbol,
+        /// The year.
+        year: i32,
+        /// Files written.
+        files_written: usize,
+        /// Files whose bytes were the same.
+        files_unchanged: usize,
+        /// Derived rows, over all frames.
+        rows: usize,
+        /// Size of the files.
+        bytes: u64,
+    },
+    /// The derived bars of one symbol and year could not be made; what there was stays.
+    AggregationFailed {
+        /// The dataset.
+        dataset: Dataset,
+        /// The symbol.
+        symbol: Symbol,
+        /// The year.
+        year: i32,
+        /// Why.
+        reason: String,
+    },
     /// A job ended.
     JobFinished {
         /// The job.
@@ -119,6 +154,9 @@ impl Event {
             Self::BarsQuarantined { .. } => "BarsQuarantined",
             Self::ShrinkRefused { .. } => "ShrinkRefused",
             Self::SymbolFailed { .. } => "SymbolFailed",
+            Self::AggregationStarted { .. } => "AggregationStarted",
+            Self::AggregationCompleted { .. } => "AggregationCompleted",
+            Self::AggregationFailed { .. } => "AggregationFailed",
             Self::JobFinished { .. } => "JobFinished",
         }
     }

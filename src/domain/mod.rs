@@ -21,6 +21,7 @@ pub mod minute_set;
 pub mod ports;
 pub mod services;
 pub mod session;
+pub mod stop;
 pub mod symbol;
 pub mod symbol_bars;
 pub mod timeframe;

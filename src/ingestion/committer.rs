@@ -20,7 +20,7 @@ use super::fetch::{FetchedUnit, Traffic};
 use super::judge::{JudgeContext, judge_unit};
 use super::plan::FetchUnit;
 use super::report::{FailureCause, SymbolFailure};
-use super::stop::StopSignal;
+use crate::domain::stop::StopSignal;
 
 /// Partitions that one commit holds at most: two database syncs are shared by many files.
 const PARTITIONS_PER_COMMIT: usize = 64;

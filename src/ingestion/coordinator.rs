@@ -25,7 +25,7 @@ use super::fetchers::Fetchers;
 use super::judge::JudgeContext;
 use super::plan::{FetchUnit, IngestPlan, IngestRequest, RequestedRange};
 use super::report::{IngestReport, NotDone};
-use super::stop::StopSignal;
+use crate::domain::stop::StopSignal;
 
 /// Fetched units that may wait for the committer: back-pressure keeps memory bounded.
 const UNITS_IN_WAITING: usize = 1;

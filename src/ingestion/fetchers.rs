@@ -16,7 +16,7 @@ use super::committer::Fetched;
 use super::coordinator::Ports;
 use super::fetch::{FetchContext, Refusals, Traffic, fetch_unit};
 use super::plan::FetchUnit;
-use super::stop::StopSignal;
+use crate::domain::stop::StopSignal;
 
 /// Fetches the units of one run.
 pub(super) struct Fetchers<'a> {

@@ -12,11 +12,9 @@ mod packing;
 pub mod plan;
 mod planning;
 pub mod report;
-pub mod stop;
 
 pub use completeness::{GapsRequest, SeriesGap, list_gaps};
 pub use coordinator::{IngestionCoordinatorService, Ports};
 pub use plan::{IngestPlan, IngestRequest, RefreshPolicy, RequestedRange};
 pub use planning::plan_ingest;
 pub use report::{IngestReport, SymbolFailure};
-pub use stop::StopSignal;

@@ -49,13 +49,13 @@ pub struct SourceFile {
     pub content_hash: String,
 }
 
-/// The minutes of one symbol and year, one batch a file, ascending; each session lies in one of them.
+/// The minutes of one symbol and year; each session lies in one file.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// The files, ascending by month.
     pub files: Vec<SourceFile>,
-    /// Their rows, in the same order.
-    pub minutes: Vec<BarBatch>,
+    /// Their rows, in the same order; `None` for files that were not asked for.
+    pub minutes: Vec<Option<BarBatch>>,
 }
 
 /// What the store remembers of a derived partition.
@@ -115,12 +115,13 @@ pub trait DerivedStore: Send + Sync {
     /// What is remembered of the derived partitions of a selection, at one moment.
     fn list_derivations(&self, selection: &BarSelection) -> Result<Vec<Derivation>, StoreError>;
 
-    /// The minutes of one symbol and year, each file proven against the catalog.
+    /// The minutes of one symbol and year, each file proven against the catalog; files that are in `known` are not read.
     fn load_sources(
         &self,
         dataset: &Dataset,
         symbol: &Symbol,
         year: i32,
+        known: &[SourceFile],
     ) -> Result<Sources, StoreError>;
 
     /// The bars of a derived partition with what they were made from, proven against the catalog; `None` without a file.

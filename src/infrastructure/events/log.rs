@@ -105,6 +105,35 @@ impl EventSubscriber for LogSubscriber {
                 // The closing summary lists them; a unit of two hundred symbols fails as one.
                 info!("{symbol} failed: {}", shown(reason));
             }
+            Event::AggregationStarted { years, files } => {
+                info!(years, files, "aggregation started");
+            }
+            Event::AggregationCompleted {
+                dataset,
+                symbol,
+                year,
+                files_written,
+                files_unchanged,
+                rows,
+                bytes,
+            } => {
+                debug!(
+                    files_written,
+                    files_unchanged, rows, bytes, "aggregated {dataset} {symbol} {year}"
+                );
+            }
+            Event::AggregationFailed {
+                dataset,
+                symbol,
+                year,
+                reason,
+            } => {
+                // The closing summary lists them.
+                info!(
+                    "aggregating {dataset} {symbol} {year} failed: {}",
+                    shown(reason)
+                );
+            }
             Event::JobFinished { job, state, counts } => {
                 info!(
                     %job,

@@ -39,6 +39,8 @@ struct Tally {
     warnings: u64,
     /// What is being waited for.
     wait: Option<String>,
+    /// Symbol-years to aggregate, where that is what is done, and those that are done.
+    years: Option<(usize, usize)>,
 }
 
 impl ProgressSubscriber {
@@ -80,11 +82,14 @@ impl EventSubscriber for ProgressSubscriber {
     fn receive(&self, event: &Event) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::JobStarted { .. } => self.begin(),
+            Event::JobStarted { .. } | Event::AggregationStarted { .. } => self.begin(),
             Event::JobFinished { .. } => return self.bar.finish_and_clear(),
             _ => {}
         }
         tally.note(event);
+        if tally.is_aggregated() {
+            return self.bar.finish_and_clear();
+        }
         self.bar.set_message(tally.line(self.bar.elapsed()));
     }
 }
@@ -144,12 +149,49 @@ impl Tally {
             | Event::SymbolFailed { .. } => {
                 self.warnings += 1;
             }
+            Event::AggregationStarted { years, .. } => {
+                *self = Self {
+                    years: Some((0, *years)),
+                    ..Self::default()
+                };
+            }
+            Event::AggregationCompleted { rows, .. } => {
+                self.rows += u64::try_from(*rows).unwrap_or(u64::MAX);
+                self.year_done();
+            }
+            Event::AggregationFailed { .. } => {
+                self.warnings += 1;
+                self.year_done();
+            }
             Event::JobFinished { .. } => {}
         }
     }
 
+    fn year_done(&mut self) {
+        self.wait = None;
+        if let Some((done, _)) = &mut self.years {
+            *done += 1;
+        }
+    }
+
+    /// Whether an aggregation is under way and nothing is left of it.
+    fn is_aggregated(&self) -> bool {
+        self.years.is_some_and(|(done, years)| done >= years)
+    }
+
     /// The line `elapsed` after the start, the most important first: a narrow terminal cuts its end.
     fn line(&self, elapsed: Duration) -> String {
+        if let Some((done, years)) = self.years {
+            let mut parts = vec![format!("{done}/{years} symbol-years aggregated")];
+            match &self.wait {
+                Some(wait) => parts.push(wait.clone()),
+                None => parts.push(format!("{} derived rows", HumanCount(self.rows))),
+            }
+            if self.warnings > 0 {
+                parts.push(format!("{} failed", HumanCount(self.warnings)));
+            }
+            return parts.join(", ");
+        }
         let mut parts = vec![
             format!("{}/{} symbols", self.committed.len(), self.symbols),
             format!("{} rows", HumanCount(self.rows)),

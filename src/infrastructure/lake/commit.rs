@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 use rusqlite::Transaction;
 
 use crate::domain::event::Event;
+use crate::domain::job::{JobCounts, JobId};
 use crate::domain::merge::Revision;
 use crate::domain::ports::{
-    CommitBatch, CommitReceipt, PartitionAnswer, PartitionOutcome, RevisionRow, StoreError,
-    StoreErrorKind,
+    CommitBatch, CommitReceipt, PartitionAnswer, PartitionOutcome, QuarantinedRow, RevisionRow,
+    StoreError, StoreErrorKind,
 };
-use crate::domain::{PartitionKey, SessionRecord};
+use crate::domain::{Checkpoint, PartitionKey, SessionRecord};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::data_storage::relative_path;
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, find_entry_in, put_files_in};
 use crate::infrastructure::sqlite::checkpoint::advance_in;
+use crate::infrastructure::sqlite::derivation::{delete_derivation_in, put_derivation_in};
 use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::ohlcv::{
     delete_revisions_in, put_quarantined_in, put_revisions_in, release_quarantined_in,
@@ -26,8 +28,32 @@ use crate::infrastructure::sqlite::symbol_bars::put_sessions_in;
 use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, RedoRecord, fence, redo};
 
 use super::lock::{LockGuard, PublishLock, lock_store};
-use super::prepare::{FileChange, PreparedPartition};
+use super::prepare::{DerivedFrom, FileChange, PreparedPartition};
 use super::{LakeStore, REMOVAL_PREFIX};
+
+/// What is recorded together with the files of a commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CommitContext<'a> {
+    /// The ingest at work; `None` in aggregation.
+    pub(super) job: Option<JobId>,
+    pub(super) quarantined: &'a [QuarantinedRow],
+    pub(super) checkpoints: &'a [Checkpoint],
+    pub(super) counts: JobCounts,
+    pub(super) at_us: i64,
+}
+
+impl<'a> CommitContext<'a> {
+    /// What belongs to an ingest's batch beside the answers.
+    pub(super) fn of(batch: &'a CommitBatch) -> Self {
+        Self {
+            job: Some(batch.job),
+            quarantined: &batch.quarantined,
+            checkpoints: &batch.checkpoints,
+            counts: batch.counts,
+            at_us: batch.at_us,
+        }
+    }
+}
 
 impl LakeStore {
     /// Takes the store lock; tells the user when somebody else has it.
@@ -53,7 +79,7 @@ impl LakeStore {
         let blocked = self.recover()?;
         let answers = std::mem::take(&mut batch.answers);
         let mut prepared = self.prepare_all(answers, &blocked);
-        let outcome = self.publish(&mut prepared, &batch, epoch);
+        let outcome = self.publish(&mut prepared, &CommitContext::of(&batch), epoch);
         if outcome.is_err() {
             self.forget_staged(&prepared);
         }
@@ -72,50 +98,13 @@ impl LakeStore {
         answers: Vec<PartitionAnswer>,
         blocked: &BTreeSet<String>,
     ) -> Vec<PreparedPartition> {
-        let threads = std::thread::available_parallelism()
-            .map_or(1, std::num::NonZero::get)
-            .min(answers.len().max(1));
-        if threads == 1 {
-            return answers
-                .into_iter()
-                .map(|answer| self.prepare(answer, blocked))
-                .collect();
-        }
-        let share = answers.len().div_ceil(threads);
-        let mut rest = answers;
-        let mut shares = Vec::with_capacity(threads);
-        while rest.len() > share {
-            let tail = rest.split_off(share);
-            shares.push(std::mem::replace(&mut rest, tail));
-        }
-        shares.push(rest);
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = shares
-                .into_iter()
-                .map(|share| {
-                    scope.spawn(move || {
-                        share
-                            .into_iter()
-                            .map(|answer| self.prepare(answer, blocked))
-                            .collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            workers
-                .into_iter()
-                .flat_map(|worker| {
-                    worker
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
-                .collect()
-        })
+        on_all_cores(answers, |answer| self.prepare(answer, blocked))
     }
 
-    fn publish(
+    pub(super) fn publish(
         &self,
         prepared: &mut [PreparedPartition],
-        batch: &CommitBatch,
+        batch: &CommitContext<'_>,
         epoch: i64,
     ) -> Result<(), StoreError> {
         let changes_files = prepared
@@ -143,7 +132,7 @@ impl LakeStore {
     pub(super) fn write_ahead(
         &self,
         prepared: &[PreparedPartition],
-        batch: &CommitBatch,
+        batch: &CommitContext<'_>,
         epoch: i64,
     ) -> Result<(), StoreError> {
         self.database.write(|transaction| {
@@ -160,12 +149,16 @@ impl LakeStore {
                 }
             }
             redo::put_redo_in(transaction, &records)?;
-            put_quarantined_in(transaction, &batch.quarantined)?;
+            put_quarantined_in(transaction, batch.quarantined)?;
             for partition in prepared
                 .iter()
                 .filter(|partition| !matches!(partition.change, FileChange::Keep))
             {
                 let key = &partition.key;
+                // Should this process die now, the next run makes it again.
+                if partition.derived.is_some() {
+                    delete_derivation_in(transaction, key)?;
+                }
                 let unasked: Vec<SessionRecord> = partition
                     .records
                     .iter()
@@ -206,7 +199,7 @@ impl LakeStore {
     fn record(
         &self,
         prepared: &[PreparedPartition],
-        batch: &CommitBatch,
+        batch: &CommitContext<'_>,
         epoch: i64,
         has_redo_records: bool,
     ) -> Result<(), StoreError> {
@@ -224,7 +217,7 @@ impl LakeStore {
                     .map(|partition| partition.key.clone())
                     .collect();
                 let summary = CommitSummary {
-                    job: Some(batch.job),
+                    job: batch.job,
                     at_us: batch.at_us,
                     partitions: as_u64(files.len() + removed.len()),
                     rows_new: succeeded
@@ -258,22 +251,33 @@ impl LakeStore {
                     &key.symbol,
                     &partition.released_us,
                 )?;
+                match &partition.derived {
+                    Some(DerivedFrom {
+                        spec_hash,
+                        source_hash: Some(source_hash),
+                    }) => put_derivation_in(transaction, key, spec_hash, source_hash)?,
+                    Some(_) => delete_derivation_in(transaction, key)?,
+                    None => {}
+                }
             }
             // After the releases: the evidence of this answer stays.
-            put_quarantined_in(transaction, &batch.quarantined)?;
-            for checkpoint in &batch.checkpoints {
+            put_quarantined_in(transaction, batch.quarantined)?;
+            for checkpoint in batch.checkpoints {
                 advance_in(transaction, checkpoint)?;
             }
+            let Some(job) = batch.job else {
+                return Ok(());
+            };
             let mut counts = batch.counts;
             for partition in prepared {
                 counts += partition.receipt.counts();
             }
-            add_counts_in(transaction, batch.job, &counts)
+            add_counts_in(transaction, job, &counts)
         })
     }
 
     /// Removes staged files that no redo record names. Those that one names are recovery's.
-    fn forget_staged(&self, prepared: &[PreparedPartition]) {
+    pub(super) fn forget_staged(&self, prepared: &[PreparedPartition]) {
         let Ok(named) = self.catalog.list_redo() else {
             return;
         };
@@ -288,6 +292,42 @@ impl LakeStore {
             }
         }
     }
+}
+
+/// Does the same to all items, on as many threads as there are cores; the results are in the order of the items.
+pub(super) fn on_all_cores<T: Send, R: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let threads = std::thread::available_parallelism()
+        .map_or(1, std::num::NonZero::get)
+        .min(items.len().max(1));
+    if threads == 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let share = items.len().div_ceil(threads);
+    let mut rest = items;
+    let mut shares = Vec::with_capacity(threads);
+    while rest.len() > share {
+        let tail = rest.split_off(share);
+        shares.push(std::mem::replace(&mut rest, tail));
+    }
+    shares.push(rest);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || share.into_iter().map(work).collect::<Vec<_>>()))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
 }
 
 /// A partition's path as the catalog keeps it: relative to the data directory.
@@ -307,14 +347,18 @@ pub(super) fn take_back_revisions(
     Ok(())
 }
 
-fn revision_rows(partition: &PreparedPartition, batch: &CommitBatch) -> Vec<RevisionRow> {
+fn revision_rows(partition: &PreparedPartition, batch: &CommitContext<'_>) -> Vec<RevisionRow> {
     let key = &partition.key;
+    // Derived bars have no revisions: they follow their minutes.
+    let Some(job) = batch.job else {
+        return Vec::new();
+    };
     let row = |revision: &Revision| RevisionRow {
         dataset: key.dataset.clone(),
         symbol: key.symbol.clone(),
         old: revision.old,
         new: revision.new,
-        job: batch.job,
+        job,
         seen_at_us: batch.at_us,
     };
     partition.revisions.iter().map(row).collect()
@@ -328,9 +372,14 @@ fn replaced_file(partition: &PreparedPartition) -> Option<CatalogFile> {
         file: file.as_ref().clone(),
         path: catalog_path(&partition.key),
         schema_version: SCHEMA_VERSION,
-        spec_hash: None,
+        spec_hash: spec_hash(partition),
         commit_seq: None,
     })
+}
+
+fn spec_hash(partition: &PreparedPartition) -> Option<String> {
+    let derived = partition.derived.as_ref();
+    derived.map(|derived| derived.spec_hash.clone())
 }
 
 fn redo_record(partition: &PreparedPartition, epoch: i64, at_us: i64) -> Option<RedoRecord> {
@@ -352,7 +401,7 @@ fn redo_record(partition: &PreparedPartition, epoch: i64, at_us: i64) -> Option<
         file: file.as_ref().clone(),
         path,
         schema_version: SCHEMA_VERSION,
-        spec_hash: None,
+        spec_hash: spec_hash(partition),
         commit_seq: None,
     };
     Some(RedoRecord {

@@ -2,6 +2,7 @@
 //! commit that keeps both together whatever happens. Knows no provider and no command.
 
 mod commit;
+mod derive;
 mod layout;
 mod lease;
 mod lock;
@@ -19,7 +20,7 @@ use crate::domain::{BarBatch, PartitionKey};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::ParquetDataStorage;
 use crate::infrastructure::parquet::data_storage::cut_to_sessions;
-use crate::infrastructure::parquet::engine::hex_sha256;
+use crate::infrastructure::parquet::engine::{Known, hex_sha256};
 use crate::infrastructure::sqlite::{Database, SqliteCatalog};
 
 pub use layout::DataDirectory;
@@ -96,6 +97,14 @@ impl LakeStore {
     /// The rows of a catalogued file, proven against the catalog.
     fn read_catalogued(&self, file: &PartitionFile) -> Result<BarBatch, StoreError> {
         let path = self.storage.path_of(&file.key);
+        let bytes = self.read_bytes(file)?;
+        self.storage
+            .decode(&file.key, &path, bytes, Known::EveryByte)
+    }
+
+    /// The bytes of a catalogued file, which are those that the catalog knows.
+    fn read_bytes(&self, file: &PartitionFile) -> Result<Vec<u8>, StoreError> {
+        let path = self.storage.path_of(&file.key);
         let Some(bytes) = disk::read_if_present(&path)? else {
             let context = format!("{} is in the catalog but not on disk", path.display());
             return Err(StoreError::new(StoreErrorKind::Damaged, context));
@@ -109,7 +118,7 @@ impl LakeStore {
             );
             return Err(StoreError::new(StoreErrorKind::Damaged, context));
         }
-        self.storage.decode(&file.key, &path, bytes)
+        Ok(bytes)
     }
 }
 

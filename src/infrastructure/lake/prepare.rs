@@ -12,7 +12,7 @@ use crate::domain::ports::{
 use crate::domain::symbol_bars::Asked;
 use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
 use crate::infrastructure::disk;
-use crate::infrastructure::parquet::engine::EncodedFile;
+use crate::infrastructure::parquet::engine::{EncodedFile, FileError};
 use crate::infrastructure::sqlite::SqliteSymbolBarsRepository;
 
 use super::LakeStore;
@@ -29,6 +29,8 @@ pub(super) struct PreparedPartition {
     /// Minutes in quarantine that now have a sound row, UTC microseconds.
     pub(super) released_us: Vec<i64>,
     pub(super) receipt: PartitionReceipt,
+    /// What a derived partition is made from; `None` for minutes.
+    pub(super) derived: Option<DerivedFrom>,
     /// An earlier commit of this partition is not finished; its redo record must stay.
     pub(super) is_blocked: bool,
 }
@@ -41,6 +43,13 @@ impl PreparedPartition {
         self.released_us.clear();
         self.receipt.outcome = PartitionOutcome::Failed(error);
     }
+}
+
+/// What a derived partition is made from.
+pub(super) struct DerivedFrom {
+    pub(super) spec_hash: String,
+    /// `None` when there are no minutes any more, and so nothing to remember.
+    pub(super) source_hash: Option<String>,
 }
 
 /// What happens to the partition's file.
@@ -90,6 +99,7 @@ impl LakeStore {
                 empty_sessions: 0,
                 bytes: 0,
             },
+            derived: None,
             is_blocked,
             key,
         })
@@ -189,6 +199,7 @@ impl LakeStore {
             revisions,
             released_us,
             receipt,
+            derived: None,
             is_blocked: false,
         })
     }
@@ -213,22 +224,20 @@ impl LakeStore {
         batch: BarBatch,
         old: Option<PartitionFile>,
     ) -> Result<FileChange, StoreError> {
-        let columns = batch.columns();
-        let first_last = |values: &[i64]| {
-            values
-                .first()
-                .copied()
-                .zip(values.last().copied())
-                .unwrap_or_default()
-        };
-        let (first_ts_us, last_ts_us) = first_last(&columns.ts_us);
-        let encoded = self.storage.engine().encode(key, batch).map_err(|error| {
-            StoreError::new(
-                StoreErrorKind::Failed,
-                format!("cannot encode {key}: {error}"),
-            )
-            .caused_by(error)
-        })?;
+        let span_us = span_us(&batch);
+        let encoded = self.storage.engine().encode(key, batch);
+        let encoded = encoded.map_err(|error| cannot_encode(key, error))?;
+        self.stage_encoded(key, &encoded, span_us, old)
+    }
+
+    /// Writes an encoded file beside the lake, durable and checked.
+    pub(super) fn stage_encoded(
+        &self,
+        key: &PartitionKey,
+        encoded: &EncodedFile,
+        (first_ts_us, last_ts_us): (i64, i64),
+        old: Option<PartitionFile>,
+    ) -> Result<FileChange, StoreError> {
         let number = STAGED_FILES.fetch_add(1, Ordering::Relaxed);
         let staged_name = format!(
             "{}-{number}-{}.parquet",
@@ -246,13 +255,25 @@ impl LakeStore {
             );
             return Err(StoreError::new(StoreErrorKind::Failed, context));
         }
-        let file = Box::new(describe_file(key, &encoded, first_ts_us, last_ts_us)?);
+        let file = Box::new(describe_file(key, encoded, first_ts_us, last_ts_us)?);
         Ok(FileChange::Replace {
             staged_name,
             file,
             old_sha256: old.map(|old| old.sha256),
         })
     }
+}
+
+/// The first and the last bar of a batch that is not empty, UTC microseconds.
+pub(super) fn span_us(batch: &BarBatch) -> (i64, i64) {
+    let ts_us = &batch.columns().ts_us;
+    let span_us = ts_us.first().copied().zip(ts_us.last().copied());
+    span_us.unwrap_or_default()
+}
+
+pub(super) fn cannot_encode(key: &PartitionKey, error: FileError) -> StoreError {
+    let context = format!("cannot encode {key}: {error}");
+    StoreError::new(StoreErrorKind::Failed, context).caused_by(error)
 }
 
 /// The ledger's record of an answered session, and the minutes that leave quarantine because they have a sound row now.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::domain::Timeframe;
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::engine::hex_sha256;
@@ -80,7 +81,9 @@ impl LakeStore {
             disk::sync_folder(folder)?;
             return Ok(Verdict::Finish);
         }
-        if present != record.old_sha256 {
+        // Derived bars can be made again, whatever lies in their place; minutes may be all that is left of something.
+        let is_derived = record.file.file.key.timeframe != Timeframe::M1;
+        if present != record.old_sha256 && !is_derived {
             return Err(contradiction(&path, present, record));
         }
         if sha256_of(&staged)?.as_deref() != Some(&record.file.file.sha256) {

@@ -410,7 +410,11 @@ fn a_commit_cut_short_is_asked_for_again_and_keeps_its_revisions() {
             .store
             .prepare(batch.answers[0].clone(), &std::collections::BTreeSet::new()),
     ];
-    fixture.store.write_ahead(&prepared, &batch, epoch).unwrap();
+    let context = commit::CommitContext::of(&batch);
+    fixture
+        .store
+        .write_ahead(&prepared, &context, epoch)
+        .unwrap();
     fixture.reopened().unwrap();
     assert_eq!(fixture.rows(), 3);
     assert!(

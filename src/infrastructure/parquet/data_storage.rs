@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::engine::{FileDescription, FileError, ParquetStorageEngine};
+use super::engine::{DerivedDescription, FileDescription, FileError, Known, ParquetStorageEngine};
 use crate::domain::ports::{BarSelection, StoreError, StoreErrorKind};
-use crate::domain::{BarBatch, Dataset, PartitionKey, Period, SessionDate, Timeframe};
+use crate::domain::{
+    BarBatch, Dataset, DerivedBatch, PartitionKey, Period, SessionDate, Timeframe,
+};
 use crate::infrastructure::disk;
 
 /// Kept as they are in a path; everything else is percent-encoded, `/` above all.
@@ -127,36 +129,46 @@ impl ParquetDataStorage {
     pub fn load_partition(&self, key: &PartitionKey) -> Result<Option<BarBatch>, StoreError> {
         let path = self.path_of(key);
         disk::read_if_present(&path)?
-            .map(|bytes| self.decode(key, &path, bytes))
+            .map(|bytes| self.decode(key, &path, bytes, Known::Nothing))
             .transpose()
     }
 
-    /// The rows of a file's bytes, proven to be those of `key`.
+    /// The bars of a file's bytes, proven to be those of `key`; of derived ones without the number of minutes.
     pub(crate) fn decode(
         &self,
         key: &PartitionKey,
         path: &Path,
         bytes: Vec<u8>,
+        known: Known,
     ) -> Result<BarBatch, StoreError> {
-        let damaged = |error: FileError| {
-            let kind = if matches!(error, FileError::NewerLayout { .. }) {
-                StoreErrorKind::NewerSchema
-            } else {
-                StoreErrorKind::Damaged
-            };
-            StoreError::new(kind, format!("{} is damaged: {error}", path.display()))
-                .caused_by(error)
-        };
-        let (batch, description) = self.engine.decode(bytes).map_err(damaged)?;
-        if !describes(&description, key) {
-            let found = format!(
-                "{} {} {} {}",
-                description.dataset, description.symbol, description.timeframe, description.period
-            );
-            let context = format!("{} holds {found}, expected {key}", path.display());
-            return Err(StoreError::new(StoreErrorKind::Damaged, context));
+        if key.timeframe != Timeframe::M1 {
+            let (derived, _) = self.decode_derived(key, path, bytes, known)?;
+            return Ok(derived.into_parts().0);
         }
+        let decoded = self.engine.decode(bytes, known);
+        let (batch, description) = decoded.map_err(|error| damaged(path, error))?;
+        refuse_other(&description, key, path)?;
         Ok(batch)
+    }
+
+    /// The derived bars of a file's bytes, proven to be those of `key`, and how they were made.
+    pub(crate) fn decode_derived(
+        &self,
+        key: &PartitionKey,
+        path: &Path,
+        bytes: Vec<u8>,
+        known: Known,
+    ) -> Result<(DerivedBatch, DerivedDescription), StoreError> {
+        let decoded = self.engine.decode_derived(bytes, known);
+        let (derived, mut description) = decoded.map_err(|error| damaged(path, error))?;
+        refuse_other(&description, key, path)?;
+        match description.derived.take() {
+            Some(made) => Ok((derived, made)),
+            None => Err(damaged(
+                path,
+                FileError::OtherKind("bars of unknown origin"),
+            )),
+        }
     }
 
     /// The bars of `selection`, one batch a partition, cut to the selected sessions; partitions without such rows are left out.
@@ -196,6 +208,32 @@ pub(crate) fn cut_to_sessions(
     } else {
         batch.slice(start..end.max(start))
     }
+}
+
+fn damaged(path: &Path, error: FileError) -> StoreError {
+    let kind = if matches!(error, FileError::NewerLayout { .. }) {
+        StoreErrorKind::NewerSchema
+    } else {
+        StoreErrorKind::Damaged
+    };
+    StoreError::new(kind, format!("{} is damaged: {error}", path.display())).caused_by(error)
+}
+
+/// Refuses a file that lies in another one's place.
+fn refuse_other(
+    description: &FileDescription,
+    key: &PartitionKey,
+    path: &Path,
+) -> Result<(), StoreError> {
+    if describes(description, key) {
+        return Ok(());
+    }
+    let found = format!(
+        "{} {} {} {}",
+        description.dataset, description.symbol, description.timeframe, description.period
+    );
+    let context = format!("{} holds {found}, expected {key}", path.display());
+    Err(StoreError::new(StoreErrorKind::Damaged, context))
 }
 
 fn describes(description: &FileDescription, key: &PartitionKey) -> bool {

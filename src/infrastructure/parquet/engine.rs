@@ -16,8 +16,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 pub(crate) use super::schema::SCHEMA_VERSION;
-use super::schema::{self, SchemaError};
-use crate::domain::{BarBatch, Calendar, PartitionKey, SessionDate};
+use super::schema::{self, FileColumns, SchemaError};
+use crate::domain::ports::SourceFile;
+use crate::domain::{AggregationSpec, BarBatch, Calendar, DerivedBatch, PartitionKey, SessionDate};
 
 /// The key of the footer entry that describes the file.
 const DESCRIPTION_KEY: &str = "marketpipe";
@@ -45,6 +46,27 @@ pub struct FileDescription {
     /// Number of rows.
     pub rows: u64,
     /// SHA-256 of the rows, hexadecimal.
+    pub content: String,
+    /// How derived bars were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<DerivedDescription>,
+}
+
+/// How the bars of a derived file were made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DerivedDescription {
+    /// The spec in its canonical words.
+    pub spec: String,
+    /// The files of minutes, ascending by month.
+    pub sources: Vec<SourceDescription>,
+}
+
+/// A file of minutes that derived bars were made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDescription {
+    /// Its month.
+    pub period: String,
+    /// SHA-256 of its rows, hexadecimal.
     pub content: String,
 }
 
@@ -93,9 +115,21 @@ pub enum FileError {
     /// The reader gave up on damaged content.
     #[error("the Parquet reader gave up on damaged content")]
     Unreadable,
+    /// Minutes where derived bars should be, or the other way round.
+    #[error("the file holds {0}")]
+    OtherKind(&'static str),
     /// An empty batch has no file.
     #[error("a file without rows is never written")]
     Empty,
+}
+
+/// What is known of bytes before they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: the rows are proven against the footer.
+    Nothing,
+    /// That they are, to the last bit, what was once written: the footer's hash of the rows would say so again.
+    EveryByte,
 }
 
 /// Encodes and decodes bar files.
@@ -113,42 +147,127 @@ impl ParquetStorageEngine {
     /// # Errors
     /// [`FileError::Empty`] without rows; otherwise only when the encoder itself fails.
     pub fn encode(&self, key: &PartitionKey, batch: BarBatch) -> Result<EncodedFile, FileError> {
-        let description = describe(key, &batch)?;
-        let json = serde_json::to_string(&description)
-            .map_err(|error| FileError::Undescribed(error.to_string()))?;
-        let entry = KeyValue::new(DESCRIPTION_KEY.to_owned(), json);
+        let description = describe(key, &batch, None, None)?;
         let effort = Effort::for_file(key, &batch);
-        let record_batch = schema::to_record_batch(batch)?;
-        let options = ArrowWriterOptions::new()
-            .with_properties(writer_properties(effort, Some(entry)))
-            .with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(
-            Vec::with_capacity(64 * 1024),
-            record_batch.schema(),
-            options,
-        )?;
-        writer.write(&record_batch)?;
-        let bytes = writer.into_inner()?;
-        let sha256 = hex_sha256(&bytes);
-        Ok(EncodedFile {
-            bytes,
-            sha256,
-            description,
-        })
+        encode_described(description, effort, batch, None)
     }
 
-    /// The rows of a file, proven against its footer.
+    /// The file of the derived bars `derived` of `key`, which are not empty, made by `spec` from `sources`.
+    ///
+    /// # Errors
+    /// [`FileError::Empty`] without rows; otherwise only when the encoder itself fails.
+    pub fn encode_derived(
+        &self,
+        key: &PartitionKey,
+        spec: &AggregationSpec,
+        sources: &[SourceFile],
+        derived: DerivedBatch,
+    ) -> Result<EncodedFile, FileError> {
+        let made = DerivedDescription {
+            spec: spec.canonical(),
+            sources: sources
+                .iter()
+                .map(|source| SourceDescription {
+                    period: source.period.to_string(),
+                    content: source.content_hash.clone(),
+                })
+                .collect(),
+        };
+        let (bars, minutes) = derived.into_parts();
+        let description = describe(key, &bars, Some(&minutes), Some(made))?;
+        encode_described(description, Effort::Usual, bars, Some(minutes))
+    }
+
+    /// The minutes of a file.
     ///
     /// # Errors
     /// [`FileError`] names the first thing that is not as it should be.
-    pub fn decode(&self, bytes: Vec<u8>) -> Result<(BarBatch, FileDescription), FileError> {
-        // On damaged pages the reader panics instead of returning an error (seen with parquet 60.1); nothing of
-        // it outlives the call.
-        std::panic::catch_unwind(|| decode_trusting(bytes)).unwrap_or(Err(FileError::Unreadable))
+    pub fn decode(
+        &self,
+        bytes: Vec<u8>,
+        known: Known,
+    ) -> Result<(BarBatch, FileDescription), FileError> {
+        let (columns, description) = decode_columns(bytes)?;
+        if columns.minutes.is_some() {
+            return Err(FileError::OtherKind("derived bars"));
+        }
+        let FileColumns {
+            columns,
+            session_days,
+            segments,
+            ..
+        } = columns;
+        let batch =
+            BarBatch::from_parts(columns, session_days, segments).map_err(SchemaError::from)?;
+        if known == Known::Nothing {
+            check_content(content_hash(&batch, None), &description)?;
+        }
+        Ok((batch, description))
+    }
+
+    /// The derived bars of a file.
+    ///
+    /// # Errors
+    /// [`FileError`] names the first thing that is not as it should be.
+    pub fn decode_derived(
+        &self,
+        bytes: Vec<u8>,
+        known: Known,
+    ) -> Result<(DerivedBatch, FileDescription), FileError> {
+        let (columns, description) = decode_columns(bytes)?;
+        let FileColumns {
+            columns,
+            session_days,
+            segments,
+            minutes,
+        } = columns;
+        let minutes = minutes.ok_or(FileError::OtherKind("minutes"))?;
+        let derived = DerivedBatch::from_parts(columns, session_days, segments, minutes)
+            .map_err(SchemaError::from)?;
+        if known == Known::Nothing {
+            let content = content_hash(derived.bars(), Some(derived.minutes()));
+            check_content(content, &description)?;
+        }
+        Ok((derived, description))
     }
 }
 
-fn decode_trusting(bytes: Vec<u8>) -> Result<(BarBatch, FileDescription), FileError> {
+fn encode_described(
+    description: FileDescription,
+    effort: Effort,
+    batch: BarBatch,
+    minutes: Option<Vec<i32>>,
+) -> Result<EncodedFile, FileError> {
+    let json = serde_json::to_string(&description)
+        .map_err(|error| FileError::Undescribed(error.to_string()))?;
+    let entry = KeyValue::new(DESCRIPTION_KEY.to_owned(), json);
+    let record_batch = schema::to_record_batch(batch, minutes)?;
+    let options = ArrowWriterOptions::new()
+        .with_properties(writer_properties(effort, Some(entry)))
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(
+        Vec::with_capacity(64 * 1024),
+        record_batch.schema(),
+        options,
+    )?;
+    writer.write(&record_batch)?;
+    let bytes = writer.into_inner()?;
+    let sha256 = hex_sha256(&bytes);
+    Ok(EncodedFile {
+        bytes,
+        sha256,
+        description,
+    })
+}
+
+/// The columns of a file and its footer, which agree on the number of rows.
+fn decode_columns(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), FileError> {
+    // On damaged pages the reader panics instead of returning an error (seen with parquet 60.1); nothing of
+    // it outlives the call.
+    std::panic::catch_unwind(|| decode_trusting(bytes)).unwrap_or(Err(FileError::Unreadable))
+}
+
+fn decode_trusting(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), FileError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))?;
     let description = read_description(builder.metadata().file_metadata().key_value_metadata())?;
     let rows = usize::try_from(description.rows).unwrap_or(usize::MAX);
@@ -163,16 +282,18 @@ fn decode_trusting(bytes: Vec<u8>) -> Result<(BarBatch, FileDescription), FileEr
     // One read for the whole file, but never more than the rows it claims nor an absurd allocation.
     let reader = builder.with_batch_size(rows.clamp(1, 1 << 20)).build()?;
     let record_batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
-    let batch = schema::from_record_batches(&record_batches)?;
-    let content = content_hash(&batch);
-    if content != description.content {
-        return Err(FileError::Mismatch {
-            what: "content hash",
-            found: content,
-            described: description.content,
-        });
+    Ok((schema::from_record_batches(&record_batches)?, description))
+}
+
+fn check_content(content: String, description: &FileDescription) -> Result<(), FileError> {
+    if content == description.content {
+        return Ok(());
     }
-    Ok((batch, description))
+    Err(FileError::Mismatch {
+        what: "content hash",
+        found: content,
+        described: description.content.clone(),
+    })
 }
 
 /// Finished files with fewer rows than this are compressed harder.
@@ -243,6 +364,7 @@ fn writer_properties(effort: Effort, entry: Option<KeyValue>) -> WriterPropertie
         .set_column_encoding(column("trade_count"), Encoding::BYTE_STREAM_SPLIT)
         .set_column_encoding(column("vwap"), vwap)
         .set_column_dictionary_enabled(column("session_date"), true)
+        .set_column_dictionary_enabled(column(schema::MINUTES), true)
         .set_column_dictionary_enabled(column("segment"), true);
     for name in ["open", "high", "low", "close"] {
         properties = properties
@@ -267,7 +389,12 @@ fn read_description(entries: Option<&Vec<KeyValue>>) -> Result<FileDescription, 
     Ok(description)
 }
 
-fn describe(key: &PartitionKey, batch: &BarBatch) -> Result<FileDescription, FileError> {
+fn describe(
+    key: &PartitionKey,
+    batch: &BarBatch,
+    minutes: Option<&[i32]>,
+    derived: Option<DerivedDescription>,
+) -> Result<FileDescription, FileError> {
     let session = |day: Option<&i32>| {
         day.and_then(|&day| SessionDate::from_days_since_epoch(day))
             .map(|date| date.to_string())
@@ -287,12 +414,13 @@ fn describe(key: &PartitionKey, batch: &BarBatch) -> Result<FileDescription, Fil
         first_session,
         last_session,
         rows: u64::try_from(batch.len()).unwrap_or(u64::MAX),
-        content: content_hash(batch),
+        content: content_hash(batch, minutes),
+        derived,
     })
 }
 
 /// SHA-256 over the rows, column by column, little endian: independent of encodings and of the file format.
-pub(crate) fn content_hash(batch: &BarBatch) -> String {
+pub(crate) fn content_hash(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
     let columns = batch.columns();
     let mut bytes: Vec<u8> = Vec::with_capacity(batch.len() * 8);
     let mut hasher = Sha256::new();
@@ -320,6 +448,7 @@ pub(crate) fn content_hash(batch: &BarBatch) -> String {
     put(&mut bytes, columns.vwap.present(), flag);
     put(&mut bytes, batch.session_days(), i32::to_le_bytes);
     put(&mut bytes, batch.segments(), |segment| [segment.code()]);
+    put(&mut bytes, minutes.unwrap_or_default(), i32::to_le_bytes);
     take(&mut bytes);
     hex(&hasher.finalize())
 }
@@ -394,7 +523,7 @@ mod tests {
         let file = engine.encode(&key(), rows.clone()).unwrap();
         let again = engine.encode(&key(), rows.clone()).unwrap();
         assert_eq!(file.sha256, again.sha256);
-        let (read, description) = engine.decode(file.bytes).unwrap();
+        let (read, description) = engine.decode(file.bytes, Known::Nothing).unwrap();
         assert_eq!(read, rows);
         assert_eq!(description, file.description);
         assert_eq!(
@@ -454,14 +583,16 @@ mod tests {
         let file = engine.encode(&key(), rows.clone()).unwrap();
         for cut in [0, 1, 4, 8, file.bytes.len() / 2, file.bytes.len() - 1] {
             assert!(
-                engine.decode(file.bytes[..cut].to_vec()).is_err(),
+                engine
+                    .decode(file.bytes[..cut].to_vec(), Known::Nothing)
+                    .is_err(),
                 "cut at {cut}"
             );
         }
         for position in 0..file.bytes.len() {
             let mut flipped = file.bytes.clone();
             flipped[position] ^= 0x10;
-            if let Ok((read, _)) = engine.decode(flipped) {
+            if let Ok((read, _)) = engine.decode(flipped, Known::Nothing) {
                 assert_eq!(
                     read, rows,
                     "bit flipped at {position} changed rows without an error"
@@ -488,7 +619,7 @@ mod tests {
         ));
         let newer = FileDescription {
             schema: 99,
-            ..describe(&key(), &batch([bar(0, 1.0)])).unwrap()
+            ..describe(&key(), &batch([bar(0, 1.0)]), None, None).unwrap()
         };
         let json = serde_json::to_string(&newer).unwrap();
         assert!(matches!(
@@ -506,7 +637,7 @@ mod tests {
             }));
             let engine = ParquetStorageEngine::new();
             let file = engine.encode(&key(), rows.clone()).unwrap();
-            prop_assert_eq!(engine.decode(file.bytes).unwrap().0, rows);
+            prop_assert_eq!(engine.decode(file.bytes, Known::Nothing).unwrap().0, rows);
         }
     }
 }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use arrow::array::types::Int8Type;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, Date32Array, DictionaryArray, Float64Array, Int8Array,
-    Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Int32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use thiserror::Error;
 
 use crate::domain::{BarBatch, BarColumns, BatchError, NullableColumn, Segment};
+
+/// The column that only derived bars have.
+pub(super) const MINUTES: &str = "minutes";
 
 /// Version of the file layout; raised when a reader of the old one would misread the new one.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -48,10 +51,14 @@ fn segment_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8))
 }
 
+fn required_field(name: &str, data_type: DataType) -> Field {
+    Field::new(name, data_type, false)
+}
+
 /// The columns of a minute bar file.
-pub(super) fn bar_schema() -> SchemaRef {
-    let required = |name: &str, data_type: DataType| Field::new(name, data_type, false);
-    Arc::new(Schema::new(vec![
+fn bar_fields() -> Vec<Field> {
+    let required = required_field;
+    vec![
         required("ts", timestamp_type()),
         required("open", DataType::Float64),
         required("high", DataType::Float64),
@@ -62,11 +69,15 @@ pub(super) fn bar_schema() -> SchemaRef {
         Field::new("vwap", DataType::Float64, true),
         required("session_date", DataType::Date32),
         required("segment", segment_type()),
-    ]))
+    ]
 }
 
-/// The batch as one Arrow record batch; vectors move without a copy.
-pub(super) fn to_record_batch(batch: BarBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+/// The bars as one Arrow record batch, for derived ones with the number of minutes; vectors move without a copy.
+pub(super) fn to_record_batch(
+    batch: BarBatch,
+    minutes: Option<Vec<i32>>,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let mut fields = bar_fields();
     let (columns, session_days, segments) = batch.into_parts();
     let keys = Int8Array::from_iter_values(
         segments
@@ -74,7 +85,7 @@ pub(super) fn to_record_batch(batch: BarBatch) -> Result<RecordBatch, arrow::err
             .map(|segment| i8::try_from(segment.code()).unwrap_or(i8::MAX)),
     );
     let names = StringArray::from_iter_values(Segment::ALL.map(Segment::as_str));
-    let arrays: Vec<ArrayRef> = vec![
+    let mut arrays: Vec<ArrayRef> = vec![
         Arc::new(TimestampMicrosecondArray::from(columns.ts_us).with_timezone("UTC")),
         Arc::new(Float64Array::from(columns.open)),
         Arc::new(Float64Array::from(columns.high)),
@@ -86,7 +97,11 @@ pub(super) fn to_record_batch(batch: BarBatch) -> Result<RecordBatch, arrow::err
         Arc::new(Date32Array::from(session_days)),
         Arc::new(DictionaryArray::<Int8Type>::try_new(keys, Arc::new(names))?),
     ];
-    RecordBatch::try_new(bar_schema(), arrays)
+    if let Some(minutes) = minutes {
+        fields.push(required_field(MINUTES, DataType::Int32));
+        arrays.push(Arc::new(Int32Array::from(minutes)));
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
 fn nullable<T: ArrowPrimitiveType>(column: NullableColumn<T::Native>) -> PrimitiveArray<T>
@@ -98,12 +113,24 @@ where
     PrimitiveArray::new(values.into(), has_nulls.then(|| NullBuffer::from(present)))
 }
 
-/// Reads a bar file's record batches back into one proven batch.
-pub(super) fn from_record_batches(record_batches: &[RecordBatch]) -> Result<BarBatch, SchemaError> {
+/// What a bar file holds, not yet proven.
+pub(super) struct FileColumns {
+    pub(super) columns: BarColumns,
+    pub(super) session_days: Vec<i32>,
+    pub(super) segments: Vec<Segment>,
+    /// Of derived bars alone.
+    pub(super) minutes: Option<Vec<i32>>,
+}
+
+/// Reads a bar file's record batches back into columns.
+pub(super) fn from_record_batches(
+    record_batches: &[RecordBatch],
+) -> Result<FileColumns, SchemaError> {
     let rows = record_batches.iter().map(RecordBatch::num_rows).sum();
     let mut columns = BarColumns::with_capacity(rows);
     let mut session_days: Vec<i32> = Vec::with_capacity(rows);
     let mut segments: Vec<Segment> = Vec::with_capacity(rows);
+    let mut minutes: Option<Vec<i32>> = None;
     for record_batch in record_batches {
         let ts = required::<TimestampMicrosecondArray>(record_batch, "ts", &timestamp_type())?;
         columns.ts_us.extend_from_slice(ts.values());
@@ -130,8 +157,18 @@ pub(super) fn from_record_batches(record_batches: &[RecordBatch]) -> Result<BarB
             required::<Date32Array>(record_batch, "session_date", &DataType::Date32)?.values(),
         );
         extend_segments(&mut segments, record_batch)?;
+        if record_batch.column_by_name(MINUTES).is_some() {
+            let counts = required::<Int32Array>(record_batch, MINUTES, &DataType::Int32)?;
+            let minutes = minutes.get_or_insert_default();
+            minutes.extend_from_slice(counts.values());
+        }
     }
-    Ok(BarBatch::from_parts(columns, session_days, segments)?)
+    Ok(FileColumns {
+        columns,
+        session_days,
+        segments,
+        minutes,
+    })
 }
 
 fn column<'a, A: Array + 'static>(

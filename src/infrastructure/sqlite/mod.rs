@@ -11,6 +11,7 @@ pub(in crate::infrastructure) mod catalog;
 pub(in crate::infrastructure) mod checkpoint;
 mod columns;
 mod connect;
+pub(in crate::infrastructure) mod derivation;
 pub(in crate::infrastructure) mod failure;
 pub(in crate::infrastructure) mod fence;
 pub(in crate::infrastructure) mod job;
