@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::config::{Config, ConfigError};
+use crate::aggregation::{AggregationPorts, AggregationRunnerService, RollupAggregator};
+use crate::config::{Config, ConfigError, Engine};
 use crate::domain::job::JobOwner;
 use crate::domain::ports::{
-    BarSelection, BarStore, Clock, EventPublisher, JobRepository, MarketDataProvider,
-    OhlcvRepository, PartitionFile, ProviderError, StoreError, StoreErrorKind,
+    BarAggregator, BarSelection, BarStore, Clock, DerivedStore, EventPublisher, JobRepository,
+    MarketDataProvider, OhlcvRepository, PartitionFile, ProviderError, StoreError, StoreErrorKind,
 };
 use crate::domain::{Dataset, Symbol, Timeframe};
 use crate::infrastructure::clock::SystemClock;
 use crate::infrastructure::duckdb::tables::{self, QueryTable};
-use crate::infrastructure::duckdb::{QueryError, QueryLimits, QuerySession, views};
+use crate::infrastructure::duckdb::{
+    DuckdbAggregator, QueryError, QueryLimits, QuerySession, views,
+};
 use crate::infrastructure::host;
 use crate::infrastructure::http::{BreakerPolicy, HttpOptions, RetryPolicy};
 use crate::infrastructure::lake::{DataDirectory, JobLease, LakeStore, LockGuard, close_dead_jobs};
@@ -339,6 +342,26 @@ impl App {
             ledger: stores.ledger.clone(),
             jobs: stores.jobs.clone(),
             checkpoints: stores.checkpoints.clone(),
+            events,
+            clock: self.clock(),
+        })
+    }
+
+    /// The aggregation use case over these stores.
+    pub fn aggregation_runner(
+        &self,
+        stores: &Stores,
+        engine: Engine,
+        events: Arc<dyn EventPublisher>,
+    ) -> AggregationRunnerService {
+        let aggregator: Arc<dyn BarAggregator> = match engine {
+            Engine::Columnar => Arc::new(RollupAggregator),
+            Engine::Duckdb => Arc::new(DuckdbAggregator::new()),
+        };
+        AggregationRunnerService::new(AggregationPorts {
+            store: Arc::clone(&stores.bars) as Arc<dyn BarStore>,
+            derived: Arc::clone(&stores.bars) as Arc<dyn DerivedStore>,
+            aggregator,
             events,
             clock: self.clock(),
         })

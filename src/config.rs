@@ -4,6 +4,7 @@
 //! `MARKETPIPE_CONFIG`, else `./marketpipe.toml`, else the one in the user's configuration folder; one
 //! file counts, they are not merged. Must not know what the values are used for.
 
+mod aggregation;
 mod credentials;
 mod environment;
 mod error;
@@ -19,6 +20,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+pub use aggregation::{AggregationConfig, Engine};
 pub use credentials::{CREDENTIAL_PAIRS, Credentials, CredentialsSource};
 pub use environment::Environment;
 pub use error::ConfigError;
@@ -166,6 +168,8 @@ pub struct Config {
     pub lists: BTreeMap<String, SymbolListSource>,
     /// The seed of the synthetic provider.
     pub synthetic_seed: u64,
+    /// How derived bars are made.
+    pub aggregation: AggregationConfig,
     /// Limits of SQL queries.
     pub query: QueryConfig,
     /// The file that was read, if there is one.
@@ -258,6 +262,7 @@ impl Config {
             .file(path, values.providers.synthetic.seed)
             .or_default(1)
             .note(&mut entries, u64::to_string);
+        let aggregation = aggregation::load(path, &values.aggregation, &mut entries)?;
         let query = QueryConfig {
             memory_limit_mb: Layered::new("query.memory_limit_mb")
                 .file(path, values.query.memory_limit_mb)
@@ -287,6 +292,7 @@ impl Config {
             alpaca,
             lists,
             synthetic_seed,
+            aggregation,
             query,
             file,
             entries,

@@ -37,7 +37,7 @@ impl AggregationRunnerService {
         };
         let day = self.ports.clock.now_us().div_euclid(86_400_000_000);
         let years = sampled(plan.years, sample, usize::try_from(day).unwrap_or(0));
-        self.for_each_year(
+        self.for_each(
             &years,
             stop,
             &|year| self.check_year(year),

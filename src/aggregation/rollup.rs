@@ -53,7 +53,7 @@ impl Partial {
             close: columns.close[row],
             // Sums start from zero: a volume of minus zero counts as nothing.
             volume: 0.0 + volume,
-            weighted: if has_volume { vwap * volume } else { 0.0 },
+            weighted: if has_volume { 0.0 + vwap * volume } else { 0.0 },
             has_vwap: !has_volume || columns.vwap.present()[row],
             trade_count: columns.trade_count.get(row),
             minutes: 1,

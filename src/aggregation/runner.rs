@@ -22,8 +22,8 @@ use super::plan::{
 };
 use super::report::{AggregationFailure, AggregationReport};
 
-/// Files that are committed together: few enough to be held in memory, many enough that the commit costs little.
-const FILES_A_COMMIT: usize = 64;
+/// Files that a thread commits together: few enough to be held in memory, many enough that the commit costs little.
+const FILES_A_COMMIT: usize = 32;
 
 /// How often minutes that changed under the work are aggregated again before that is told as a failure.
 const ROUNDS: usize = 3;
@@ -47,10 +47,13 @@ pub struct AggregationRunnerService {
     pub(super) ports: AggregationPorts,
 }
 
-/// A year's partitions, or why there are none.
-struct YearResult {
-    of: SymbolYear,
-    partitions: Result<Vec<DerivedPartition>, Failed>,
+/// What one thread made and committed at once.
+#[derive(Default)]
+struct Made {
+    /// What became of each symbol-year.
+    tallies: BTreeMap<SymbolYear, YearTally>,
+    /// Symbol-years that were begun.
+    years: usize,
     minutes_read: u64,
 }
 
@@ -146,40 +149,34 @@ impl AggregationRunnerService {
     ) -> Result<Vec<SymbolYear>, StoreError> {
         let mut outdated = Vec::new();
         let mut years_done = 0;
-        let mut waiting: Vec<YearResult> = Vec::new();
-        self.for_each_year(
-            years,
+        // While one thread commits what it made, the others go on adding up.
+        self.for_each(
+            &chunks_of(years),
             stop,
-            &|year| self.aggregate_year(year, request),
-            |result| {
-                years_done += 1;
-                waiting.push(result);
-                let files = waiting
-                    .iter()
-                    .filter_map(|result| result.partitions.as_ref().ok());
-                if files.map(Vec::len).sum::<usize>() >= FILES_A_COMMIT {
-                    let batch = std::mem::take(&mut waiting);
-                    outdated.extend(self.commit(batch, report)?);
+            &|chunk| self.make(chunk, request, stop),
+            |made: Result<Made, StoreError>| {
+                let made = made?;
+                report.minutes_read += made.minutes_read;
+                years_done += made.years;
+                for (of, tally) in made.tallies {
+                    self.settle(of, tally, report, &mut outdated);
                 }
                 Ok(())
             },
         )?;
-        outdated.extend(self.commit(waiting, report)?);
         report.years_not_done += years.len() - years_done;
         Ok(outdated)
     }
 
-    /// Works on `years` on all cores; `take` gets the results as they come, on this thread, and ends the work by an error.
-    pub(super) fn for_each_year<R: Send>(
+    /// Works on `items` on all cores; `take` gets the results as they come, on this thread, and ends the work by an error.
+    pub(super) fn for_each<T: Sync, R: Send>(
         &self,
-        years: &[YearWork],
+        items: &[T],
         stop: &StopSignal,
-        work: &(dyn Fn(&YearWork) -> R + Sync),
+        work: &(dyn Fn(&T) -> R + Sync),
         mut take: impl FnMut(R) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let threads = std::thread::available_parallelism()
-            .map_or(1, std::num::NonZero::get)
-            .min(years.len());
+        let threads = threads().min(items.len());
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             // Few results wait: memory does not grow with the work.
@@ -188,10 +185,10 @@ impl AggregationRunnerService {
                 let (sender, next) = (sender.clone(), &next);
                 scope.spawn(move || {
                     while !stop.is_stopped()
-                        && let Some(year) = years.get(next.fetch_add(1, Ordering::Relaxed))
+                        && let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
                     {
                         // Nobody takes results any more once one of them could not be committed.
-                        if sender.send(work(year)).is_err() {
+                        if sender.send(work(item)).is_err() {
                             return;
                         }
                     }
@@ -202,17 +199,50 @@ impl AggregationRunnerService {
         })
     }
 
-    fn aggregate_year(&self, year: &YearWork, request: &AggregationRequest) -> YearResult {
-        let mut minutes_read = 0;
-        let partitions = self.try_aggregate_year(year, request, &mut minutes_read);
-        YearResult {
-            of: year.of.clone(),
-            partitions,
-            minutes_read,
+    /// Adds the minutes of some symbol-years up and commits what comes of it.
+    fn make(
+        &self,
+        years: &[YearWork],
+        request: &AggregationRequest,
+        stop: &StopSignal,
+    ) -> Result<Made, StoreError> {
+        let mut made = Made::default();
+        let mut partitions = Vec::new();
+        for year in years.iter().take_while(|_| !stop.is_stopped()) {
+            made.years += 1;
+            let tally = made.tallies.entry(year.of.clone()).or_default();
+            match self.aggregate_year(year, request, &mut made.minutes_read) {
+                Ok(of_year) => partitions.extend(of_year),
+                Err(failed) => tally.failed = Some(failed),
+            }
         }
+        if partitions.is_empty() {
+            return Ok(made);
+        }
+        let now_us = self.ports.clock.now_us();
+        for receipt in self.ports.derived.commit_derived(partitions, now_us)? {
+            let Period::Year(year) = receipt.key.period else {
+                continue;
+            };
+            let of = SymbolYear {
+                dataset: receipt.key.dataset.clone(),
+                symbol: receipt.key.symbol.clone(),
+                year,
+            };
+            let tally = made.tallies.entry(of).or_default();
+            tally.rows += receipt.rows;
+            tally.bytes += receipt.bytes;
+            match receipt.outcome {
+                DerivedOutcome::Written => tally.files_written += 1,
+                DerivedOutcome::Unchanged => tally.files_unchanged += 1,
+                DerivedOutcome::Outdated => tally.is_outdated = true,
+                DerivedOutcome::Failed(error) => tally.failed = Some(error.into()),
+            }
+        }
+        Ok(made)
     }
 
-    fn try_aggregate_year(
+    fn aggregate_year(
         &self,
         year: &YearWork,
         request: &AggregationRequest,
@@ -230,7 +260,7 @@ impl AggregationRunnerService {
             .derived
             .load_sources(dataset, symbol, *number, &known)?;
         let read = sources.minutes.iter().flatten().map(BarBatch::len);
-        *minutes_read = u64::try_from(read.sum::<usize>()).unwrap_or(u64::MAX);
+        *minutes_read += u64::try_from(read.sum::<usize>()).unwrap_or(u64::MAX);
         let derived = self.derive(&year.frames, &sources, &kept)?;
         let partitions = year
             .frames
@@ -303,76 +333,34 @@ impl AggregationRunnerService {
         kept
     }
 
-    /// Commits what was made; returns the symbol-years whose minutes changed meanwhile.
-    fn commit(
+    /// Enters what became of one symbol-year into the report, and tells it.
+    fn settle(
         &self,
-        batch: Vec<YearResult>,
+        of: SymbolYear,
+        tally: YearTally,
         report: &mut AggregationReport,
-    ) -> Result<Vec<SymbolYear>, StoreError> {
-        let mut partitions = Vec::new();
-        let mut tallies: BTreeMap<SymbolYear, YearTally> = BTreeMap::new();
-        for result in batch {
-            report.minutes_read += result.minutes_read;
-            match result.partitions {
-                Ok(made) => {
-                    tallies.insert(result.of, YearTally::default());
-                    partitions.extend(made);
-                }
-                Err(failed) => self.fail(result.of, failed.kind, failed.reason, report),
-            }
+        outdated: &mut Vec<SymbolYear>,
+    ) {
+        report.files_written += tally.files_written;
+        report.files_unchanged += tally.files_unchanged;
+        report.rows += u64::try_from(tally.rows).unwrap_or(u64::MAX);
+        report.bytes += tally.bytes;
+        if let Some(failed) = tally.failed {
+            self.fail(of, failed.kind, failed.reason, report);
+        } else if tally.is_outdated {
+            outdated.push(of);
+        } else {
+            report.years_done += 1;
+            self.ports.events.publish(&Event::AggregationCompleted {
+                dataset: of.dataset,
+                symbol: of.symbol,
+                year: of.year,
+                files_written: tally.files_written,
+                files_unchanged: tally.files_unchanged,
+                rows: tally.rows,
+                bytes: tally.bytes,
+            });
         }
-        if partitions.is_empty() {
-            return Ok(Vec::new());
-        }
-        let now_us = self.ports.clock.now_us();
-        for receipt in self.ports.derived.commit_derived(partitions, now_us)? {
-            let Period::Year(year) = receipt.key.period else {
-                continue;
-            };
-            let of = SymbolYear {
-                dataset: receipt.key.dataset.clone(),
-                symbol: receipt.key.symbol.clone(),
-                year,
-            };
-            let tally = tallies.entry(of).or_default();
-            tally.rows += receipt.rows;
-            tally.bytes += receipt.bytes;
-            match receipt.outcome {
-                DerivedOutcome::Written => tally.files_written += 1,
-                DerivedOutcome::Unchanged => tally.files_unchanged += 1,
-                DerivedOutcome::Outdated => tally.is_outdated = true,
-                DerivedOutcome::Failed(error) => tally.failed = Some(error.into()),
-            }
-        }
-        let mut outdated = Vec::new();
-        for (of, tally) in tallies {
-            report.files_written += tally.files_written;
-            report.files_unchanged += tally.files_unchanged;
-            report.rows += u64::try_from(tally.rows).unwrap_or(u64::MAX);
-            report.bytes += tally.bytes;
-            match tally {
-                YearTally {
-                    failed: Some(failed),
-                    ..
-                } => self.fail(of, failed.kind, failed.reason, report),
-                YearTally {
-                    is_outdated: true, ..
-                } => outdated.push(of),
-                tally => {
-                    report.years_done += 1;
-                    self.ports.events.publish(&Event::AggregationCompleted {
-                        dataset: of.dataset,
-                        symbol: of.symbol,
-                        year: of.year,
-                        files_written: tally.files_written,
-                        files_unchanged: tally.files_unchanged,
-                        rows: tally.rows,
-                        bytes: tally.bytes,
-                    });
-                }
-            }
-        }
-        Ok(outdated)
     }
 
     fn fail(
@@ -392,6 +380,21 @@ impl AggregationRunnerService {
             .failures
             .push(AggregationFailure { of, kind, reason });
     }
+}
+
+/// Threads that work side by side: more than there are cores, since one of them mostly waits for the disk.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores + cores.div_ceil(2)
+}
+
+/// The work in portions that are committed together, smaller ones where there is little of it, so that all cores share.
+fn chunks_of(years: &[YearWork]) -> Vec<&[YearWork]> {
+    let files: usize = years.iter().map(|year| year.frames.len()).sum();
+    let files_a_year = files.div_ceil(years.len().max(1)).max(1);
+    let share = years.len().div_ceil(threads() * 4);
+    let size = share.clamp(1, (FILES_A_COMMIT / files_a_year).max(1));
+    years.chunks(size).collect()
 }
 
 /// What became of one symbol-year's files.

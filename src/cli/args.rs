@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::output::OutputFormat;
-use crate::config::ColorWhen;
-use crate::domain::GapReason;
+use crate::config::{ColorWhen, Engine};
+use crate::domain::{Anchor, GapReason, Timeframe};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -16,7 +16,7 @@ Examples:
   marketpipe query \"select symbol, count(*) from bars_1m group by symbol\"
 
 Exit codes:
-  0 done   1 a bug   2 usage   3 some symbols failed   5 configuration or credentials
+  0 done   1 a bug   2 usage   3 some symbols failed   4 findings   5 configuration or credentials
   6 provider refused or unreachable   7 storage   8 try later
   130 interrupted, 143 terminated (committed work is kept)
 
@@ -66,6 +66,9 @@ pub(super) enum Command {
     /// Fetch what is missing, and nothing else
     #[command(after_help = INGEST_EXAMPLES)]
     Ingest(IngestArgs),
+    /// Make 5m, 15m, 1h, 1d and other bars from minutes, where something changed
+    #[command(after_help = AGGREGATE_EXAMPLES)]
+    Aggregate(AggregateArgs),
     /// What is held: dataset, symbol, first and last session, completeness
     #[command(
         after_help = "Examples:\n  marketpipe status\n  marketpipe status --symbols AAPL,MSFT --format json"
@@ -110,6 +113,17 @@ Examples:
 Dates are session dates, both inside; instants such as 2024-07-01T13:30:00Z make a half-open range.
 Without dates: from the last settled session on, or the last 30 days for a new symbol, up to now.
 Credentials: APCA_API_KEY_ID and APCA_API_SECRET_KEY.";
+
+const AGGREGATE_EXAMPLES: &str = "\
+Examples:
+  marketpipe aggregate
+  marketpipe aggregate --symbols AAPL,MSFT --timeframes 10m,2h --start 2024-01-01
+  marketpipe aggregate --check
+  marketpipe aggregate --check --sample 20
+
+Buckets begin at the start of each segment (pre, regular, post, overnight) and never cross its end; 1d is the regular
+session. One file for each symbol, frame and year; exactly those are made whose minutes or spec changed. The lake keeps one
+kind of bars a frame: another --anchor replaces the 1h, 2h and 4h bars. [aggregation] in the configuration has the defaults.";
 
 const GAPS_EXAMPLES: &str = "\
 Examples:
@@ -186,6 +200,36 @@ pub(super) struct IngestArgs {
     /// Show the plan, fetch nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Bring the derived bars of these symbols up to date afterwards
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) aggregate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AggregateArgs {
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
+    /// Frames, separated by commas: 2m, 3m, 5m, 10m, 15m, 30m, 1h, 2h, 4h, 1d [default: aggregation.timeframes and those that
+    /// a symbol already has]
+    #[arg(long, value_delimiter = ',', value_name = "F,G")]
+    pub(super) timeframes: Vec<Timeframe>,
+    /// Where the buckets of 1h, 2h and 4h begin: open (at the start of each segment) or clock (on the hour) [default: open]
+    #[arg(long, value_name = "WHERE")]
+    pub(super) anchor: Option<Anchor>,
+    /// What adds up: columnar or duckdb; both give the same bars [default: columnar, for --check the other one]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(super) engine: Option<Engine>,
+    /// Make everything anew
+    #[arg(long, conflicts_with = "check")]
+    pub(super) full: bool,
+    /// Recompute and compare to the last bit, write nothing; exit 4 on a difference
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Check at most so many symbol-years, others each day
+    #[arg(long, value_name = "N", requires = "check")]
+    pub(super) sample: Option<usize>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 #[derive(Debug, Args)]

@@ -16,7 +16,7 @@ use crate::app::Stores;
 use crate::config::{Config, Environment, Flags};
 use crate::domain::instant::format_utc;
 use crate::domain::ports::{BarSelection, BarStore};
-use crate::domain::{Calendar, Gap, GapReason, Segment, SessionDate, Symbol};
+use crate::domain::{Calendar, Gap, GapReason, Segment, SessionDate, Symbol, Timeframe};
 use crate::infrastructure::fake_alpaca::{
     FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, Fault, FaultScript, Tape, When,
 };
@@ -212,6 +212,7 @@ fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(),
     for symbol in symbols {
         let selection = BarSelection {
             symbols: vec![symbol.clone()],
+            timeframe: Some(Timeframe::M1),
             ..BarSelection::default()
         };
         let mut closes = Vec::new();

@@ -19,9 +19,12 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
     if args.dry_run {
         return show_plan(session, &order);
     }
-    let exit = order
-        .run(session, RunLimits::of(&args.limits), None)?
-        .tell(session)?;
+    let ran = order.run(session, RunLimits::of(&args.limits), None)?;
+    let exit = if args.aggregate {
+        ran.aggregate_and_tell(session)?
+    } else {
+        ran.tell(session)?
+    };
     let is_complete = list.malformed.is_empty() || exit != Exit::Done;
     Ok(if is_complete { exit } else { Exit::Partial })
 }

@@ -1,6 +1,7 @@
 //! The command line: arguments in, rows on stdout, everything else on stderr, and the promised exit code.
 //! One file for each command; no business rule lives here.
 
+mod aggregate;
 mod args;
 mod config_show;
 mod dates;
@@ -19,6 +20,7 @@ mod repair;
 mod session;
 mod sparkline;
 mod status;
+mod stopping;
 mod summary;
 mod symbols;
 
@@ -64,6 +66,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
     match command {
         Command::Demo(args) => demo::run(&session, &args),
         Command::Ingest(args) => ingest::run(&session, &args),
+        Command::Aggregate(args) => aggregate::run(&session, &args),
         Command::Status(args) => status::run(&session, &args),
         Command::Gaps(args) => gaps::run(&session, &args),
         Command::Repair(args) => repair::run(&session, &args),

@@ -1,32 +1,30 @@
 //! What an ingest is asked to do, in a form that is kept with its job and can be run again; and running it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::aggregate;
 use super::args::LimitArgs;
 use super::dates::{read_date, read_range};
 use super::exit::{CliError, Exit};
 use super::session::CliSession;
+use super::stopping::Stopping;
 use super::summary;
-use crate::app::ProviderChoice;
+use crate::app::{ProviderChoice, Stores};
 use crate::domain::job::{IngestionJob, JobRequest, JobState};
 use crate::domain::merge::ShrinkPolicy;
 use crate::domain::ports::{EventPublisher, MarketDataProvider, ProviderErrorKind};
-use crate::domain::stop::StopSignal;
-use crate::domain::{Dataset, Symbol};
+use crate::domain::{Calendar, Dataset, SessionDate, Symbol};
 use crate::ingestion::coordinator::{IngestError, IngestOptions, JobStart};
 use crate::ingestion::report::FailureCause;
-use crate::ingestion::{IngestReport, IngestRequest, RefreshPolicy, RequestedRange, plan_ingest};
+use crate::ingestion::{
+    IngestPlan, IngestReport, IngestRequest, RefreshPolicy, RequestedRange, plan_ingest,
+};
 
 /// Symbols that a description names; the others are counted.
 const NAMED_SYMBOLS: usize = 10;
-
-/// The codes by which a stopped run tells who stopped it.
-const STOPPED_BY_TIME: u8 = 1;
-const STOPPED_BY_TERMINATION: u8 = 2;
 
 /// What an ingest is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +81,32 @@ pub(super) struct Ran {
     pub(super) exit: Exit,
     /// The failure that the run ends with, to be told after the summary.
     error: Option<CliError>,
+    /// What to aggregate afterwards.
+    touched: Touched,
+}
+
+/// What an ingest was about, for the aggregation that follows it.
+struct Touched {
+    stores: Stores,
+    symbols: Vec<Symbol>,
+    /// The first and the last session of the request, where it names one.
+    sessions: Option<(SessionDate, SessionDate)>,
+    stopping: Stopping,
+}
+
+impl Touched {
+    /// The sessions that the request names, or else those that are to be fetched.
+    fn sessions(request: &IngestRequest, plan: &IngestPlan) -> Option<(SessionDate, SessionDate)> {
+        let latest = Calendar::always_open().coverage().1;
+        match request.range {
+            RequestedRange::Sessions { first, last } => Some((first, last.unwrap_or(latest))),
+            _ => {
+                let sessions = plan.units.iter().flat_map(|unit| unit.sessions.iter());
+                let dates = || sessions.clone().map(|session| session.date());
+                dates().min().zip(dates().max())
+            }
+        }
+    }
 }
 
 impl Ran {
@@ -95,6 +119,7 @@ impl Ran {
             report,
             exit,
             error,
+            ..
         } = self;
         if session.global.quiet && exit != Exit::Done {
             session.insist(&summary::render_problems(&report));
@@ -106,6 +131,33 @@ impl Ran {
             session.write_rows("ingest", &columns, [row])?;
         }
         error.map_or(Ok(exit), Err)
+    }
+
+    /// Brings the derived bars of what was ingested up to date, then tells the ingest's end.
+    ///
+    /// # Errors
+    /// The failure of either; the ingest's goes before.
+    pub(super) fn aggregate_and_tell(self, session: &CliSession) -> Result<Exit, CliError> {
+        let Touched {
+            stores,
+            symbols,
+            sessions,
+            stopping,
+        } = &self.touched;
+        if stopping.signal.is_stopped() {
+            return self.tell(session);
+        }
+        let dataset = self.report.dataset.clone();
+        let (stores, stopping) = (stores.clone(), stopping.clone());
+        let (symbols, sessions) = (symbols.clone(), *sessions);
+        // What could be ingested is aggregated, whatever else failed.
+        let ingested = self.tell(session);
+        let aggregated =
+            aggregate::after_ingest(session, &stores, &dataset, symbols, sessions, &stopping);
+        match (ingested?, aggregated?) {
+            (Exit::Done, aggregated) => Ok(aggregated),
+            (ingested, _) => Ok(ingested),
+        }
     }
 }
 
@@ -190,6 +242,7 @@ impl IngestOrder {
         let stores = app.open_stores(Arc::clone(&publisher), limits.wait)?;
         let dataset = provider.profile().dataset.clone();
         let plan = plan_ingest(&request, provider.profile(), Some(stores.ledger.as_ref()))?;
+        let sessions = Touched::sessions(&request, &plan);
         let coordinator = app.coordinator(&stores, provider, publisher);
         let worker = app.worker()?;
         let job = match resumed {
@@ -216,22 +269,14 @@ impl IngestOrder {
             .map_err(|error| {
                 CliError::new(Exit::Bug, format!("cannot start the runtime: {error}"))
             })?;
-        let stop = StopSignal::default();
-        let stopped_by = Arc::new(AtomicU8::new(0));
-        let report = runtime.block_on(async {
-            let watcher = tokio::spawn(watch_for_stop(
-                stop.clone(),
-                limits.max_runtime,
-                Arc::clone(&stopped_by),
-            ));
-            let report = coordinator.execute(&request, plan, options, &stop).await;
-            watcher.abort();
-            report
-        });
+        let stopping = Stopping::default();
+        stopping.watch_beside(limits.max_runtime)?;
+        let work = coordinator.execute(&request, plan, options, &stopping.signal);
+        let report = runtime.block_on(work);
         // Blocking work that was abandoned must not hold up the end.
         runtime.shutdown_timeout(Duration::from_secs(1));
         let report = report?;
-        let (exit, error) = match exit_of(&report, stopped_by.load(Ordering::Relaxed)) {
+        let (exit, error) = match exit_of(&report, &stopping) {
             Ok(exit) => (exit, None),
             Err(error) => (error.exit, Some(error)),
         };
@@ -239,63 +284,18 @@ impl IngestOrder {
             report,
             exit,
             error,
+            touched: Touched {
+                stores,
+                symbols: request.symbols,
+                sessions,
+                stopping,
+            },
         })
     }
 }
 
-/// Gives the stop signal on Ctrl-C, on termination or when the time is up; a second Ctrl-C ends the program at once.
-async fn watch_for_stop(stop: StopSignal, max_runtime: Option<Duration>, reason: Arc<AtomicU8>) {
-    let time_is_up = async {
-        match max_runtime {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = interrupted() => {
-            stop.stop();
-            tracing::warn!("stopping: what is committed is kept; press Ctrl-C again to end at once");
-        }
-        () = terminated() => {
-            reason.store(STOPPED_BY_TERMINATION, Ordering::Relaxed);
-            stop.stop();
-        }
-        () = time_is_up => {
-            reason.store(STOPPED_BY_TIME, Ordering::Relaxed);
-            stop.stop();
-            tracing::warn!("stopping: --max-runtime is over; what is committed is kept");
-        }
-    }
-    // Asked again: at once. What is half done is finished or forgotten by the next run.
-    let exit = tokio::select! {
-        () = interrupted() => Exit::Interrupted,
-        () = terminated() => Exit::Terminated,
-    };
-    std::process::exit(exit.code().into());
-}
-
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without a handler the default action ends the program, which is safe at any moment.
-        std::future::pending::<()>().await;
-    }
-}
-
-#[cfg(unix)]
-async fn terminated() {
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut signal) => _ = signal.recv().await,
-        Err(_) => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
-}
-
 /// The promised exit code of a report.
-fn exit_of(report: &IngestReport, stopped_by: u8) -> Result<Exit, CliError> {
+fn exit_of(report: &IngestReport, stopping: &Stopping) -> Result<Exit, CliError> {
     let provider_failure = report
         .failures
         .iter()
@@ -308,9 +308,8 @@ fn exit_of(report: &IngestReport, stopped_by: u8) -> Result<Exit, CliError> {
         failures.any(|failure| is_it(&failure.cause))
     };
     match report.state {
-        JobState::Interrupted if stopped_by == STOPPED_BY_TIME => Ok(Exit::TryLater),
-        JobState::Interrupted if stopped_by == STOPPED_BY_TERMINATION => Ok(Exit::Terminated),
-        JobState::Interrupted | JobState::Cancelled => Ok(Exit::Interrupted),
+        JobState::Interrupted => Ok(stopping.exit()),
+        JobState::Cancelled => Ok(Exit::Interrupted),
         JobState::Failed => match (&report.ended_by, provider_failure) {
             (Some((kind, reason)), _) => Err(CliError::from_provider_kind(*kind, reason.clone())),
             (None, Some((kind, failure))) => {

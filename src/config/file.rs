@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::environment::Environment;
-use super::{ColorWhen, ConfigError, Flags};
+use super::{ColorWhen, ConfigError, Engine, Flags};
 
 /// The file's name in the current folder and in the user's configuration folder.
 pub const FILE_NAME: &str = "marketpipe.toml";
@@ -23,6 +23,7 @@ pub(super) struct FileValues {
     pub(super) ingest: IngestValues,
     pub(super) http: HttpValues,
     pub(super) providers: ProviderValues,
+    pub(super) aggregation: AggregationValues,
     pub(super) query: QueryValues,
     pub(super) lists: BTreeMap<String, ListValue>,
 }
@@ -79,6 +80,16 @@ pub(super) struct AlpacaValues {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SyntheticValues {
     pub(super) seed: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AggregationValues {
+    pub(super) timeframes: Option<Vec<String>>,
+    pub(super) anchor: Option<String>,
+    pub(super) segments: Option<Vec<String>>,
+    pub(super) closing_auction: Option<String>,
+    pub(super) engine: Option<Engine>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -92,8 +92,10 @@ impl fmt::Display for HardRule {
     }
 }
 
-const IMPLAUSIBLE_PRICE: f64 = 1e12;
-const IMPLAUSIBLE_VOLUME: f64 = 1e15;
+/// No market has a price like this, in any currency.
+pub(super) const IMPLAUSIBLE_PRICE: f64 = 1e12;
+/// No market has a minute's volume like this.
+pub(super) const IMPLAUSIBLE_VOLUME: f64 = 1e15;
 
 impl Bar {
     /// The first hard rule that the values of this bar break, the requested window aside.

@@ -2,10 +2,10 @@
 
 use thiserror::Error;
 
-use super::bar::{Bar, HardRule};
+use super::bar::{Bar, HardRule, IMPLAUSIBLE_PRICE, IMPLAUSIBLE_VOLUME};
 use super::bar_columns::BarColumns;
 use super::calendar::{Calendar, CalendarError};
-use super::instant::format_utc;
+use super::instant::{MINUTE_US, format_utc};
 use super::session::{Segment, SessionDate};
 
 /// Bars of one series: ascending by time, without duplicates, each of them sound.
@@ -118,6 +118,14 @@ impl BarBatch {
         {
             return Err(BatchError::UnequalLengths);
         }
+        if is_sound(&columns, &session_days) {
+            return Ok(Self {
+                columns,
+                session_days,
+                segments,
+            });
+        }
+        // Something is wrong, or looks so at first sight: what, and where?
         for row in 0..columns.len() {
             let bar = columns.bar(row);
             if let Some(rule) = bar.broken_rule().filter(|&rule| counts(rule)) {
@@ -231,10 +239,64 @@ impl BarBatch {
     }
 }
 
+/// Whether columns of equal length break no rule, column by column: many times faster than row by row, and for batches
+/// that are as they should be the only look.
+fn is_sound(columns: &BarColumns, session_days: &[i32]) -> bool {
+    let is_price = |price: f64| (price > 0.0) & (price < IMPLAUSIBLE_PRICE);
+    let is_volume = |volume: f64| (0.0..IMPLAUSIBLE_VOLUME).contains(&volume);
+    let all_prices = |prices: &[f64]| {
+        prices
+            .iter()
+            .fold(true, |sound, &price| sound & is_price(price))
+    };
+    let pairs_hold = |smaller: &[f64], larger: &[f64]| {
+        smaller
+            .iter()
+            .zip(larger)
+            .fold(true, |sound, (smaller, larger)| sound & (smaller <= larger))
+    };
+    let BarColumns {
+        ts_us,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        trade_count,
+        vwap,
+    } = columns;
+    [open, high, low, close]
+        .into_iter()
+        .all(|prices| all_prices(prices))
+        && pairs_hold(low, open)
+        && pairs_hold(low, close)
+        && pairs_hold(open, high)
+        && pairs_hold(close, high)
+        && volume
+            .iter()
+            .fold(true, |sound, &volume| sound & is_volume(volume))
+        && trade_count
+            .values()
+            .iter()
+            .fold(true, |sound, &count| sound & (count >= 0))
+        && vwap
+            .values()
+            .iter()
+            .fold(true, |sound, vwap| sound & vwap.is_finite())
+        && ts_us
+            .iter()
+            .fold(true, |sound, ts_us| sound & (ts_us % MINUTE_US == 0))
+        && ts_us
+            .windows(2)
+            .fold(true, |sound, pair| sound & (pair[0] < pair[1]))
+        && session_days
+            .windows(2)
+            .fold(true, |sound, pair| sound & (pair[0] <= pair[1]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::bar::tests::bar_at;
-    use super::super::instant::MINUTE_US;
     use super::*;
 
     /// 2024-07-02 14:00 UTC, ten in the morning in New York.

@@ -35,7 +35,7 @@ fn arguments(symbols: &str) -> [&str; 7] {
 }
 
 /// How many runs to kill.
-fn kills() -> u32 {
+pub(crate) fn kills() -> u32 {
     let wanted = std::env::var("MARKETPIPE_KILLS").ok();
     wanted.map_or(KILLS, |text| {
         text.parse().expect("MARKETPIPE_KILLS is a number")
@@ -52,7 +52,7 @@ fn begin(lab: &Lab, symbols: &str) -> Child {
 }
 
 /// Each file is as the catalog says, no file is missing and none is left over.
-fn assert_catalog_agrees(data: &Path) {
+pub(crate) fn assert_catalog_agrees(data: &Path) {
     let database = rusqlite::Connection::open(data.join("marketpipe.db")).unwrap();
     let mut select = database
         .prepare("SELECT path, sha256, bytes FROM partition_file ORDER BY path")

@@ -13,8 +13,10 @@
 
 mod support;
 
+mod aggregate;
 mod bad_input;
 mod calendar_oracle;
+mod engines;
 mod faults;
 mod incremental;
 mod jobs;

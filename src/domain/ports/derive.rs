@@ -130,7 +130,7 @@ pub trait DerivedStore: Send + Sync {
         key: &PartitionKey,
     ) -> Result<Option<(Vec<SourceFile>, DerivedBatch)>, StoreError>;
 
-    /// Makes the partitions durable. One that cannot be written is reported in its receipt and holds up no other.
+    /// Makes the partitions durable; may be called from several threads at once. One that cannot be written is reported in its receipt and holds up no other.
     ///
     /// # Errors
     /// When nothing at all could be committed: the lock, the database or the disk.

@@ -2,6 +2,7 @@
 //! commit, which is an ingest's without a ledger.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use crate::domain::derivation::source_hash;
 use crate::domain::job::JobCounts;
@@ -11,11 +12,12 @@ use crate::domain::ports::{
     StoreErrorKind,
 };
 use crate::domain::{Dataset, DerivedBatch, PartitionKey, Period, SessionDate, Symbol, Timeframe};
+use crate::infrastructure::disk;
 use crate::infrastructure::parquet::engine::{EncodedFile, Known};
 use crate::infrastructure::sqlite::derivation::{StoredDerivation, list_derivations_in};
 
 use super::LakeStore;
-use super::commit::{CommitContext, catalog_path, on_all_cores};
+use super::commit::{CommitContext, catalog_path};
 use super::lock::PublishLock;
 use super::prepare::{DerivedFrom, FileChange, PreparedPartition, cannot_encode, span_us};
 
@@ -118,19 +120,21 @@ impl DerivedStore for LakeStore {
         partitions: Vec<DerivedPartition>,
         at_us: i64,
     ) -> Result<Vec<DerivedReceipt>, StoreError> {
-        let encoded = on_all_cores(partitions, |partition| self.encode_partition(partition));
+        let encoded: Vec<_> = partitions
+            .into_iter()
+            .map(|partition| self.encode_partition(partition))
+            .collect();
+        // Among the threads of this process first: the lock between processes is tried again at intervals.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = self.lock()?;
         let epoch = self.catalog.bump_epoch()?;
         let blocked = self.recover()?;
-        let staged = on_all_cores(encoded, |(key, encoded)| {
-            let staged = encoded.and_then(|encoded| self.stage_derived(encoded, &blocked));
-            staged.unwrap_or_else(|error| Staged::Not(receipt(key, DerivedOutcome::Failed(error))))
-        });
         let (mut prepared, mut receipts) = (Vec::new(), Vec::new());
-        for partition in staged {
-            match partition {
-                Staged::Ready(partition) => prepared.push(*partition),
-                Staged::Not(receipt) => receipts.push(receipt),
+        for (key, encoded) in encoded {
+            match encoded.and_then(|encoded| self.stage_derived(encoded, &blocked)) {
+                Ok(Staged::Ready(partition)) => prepared.push(*partition),
+                Ok(Staged::Not(receipt)) => receipts.push(receipt),
+                Err(error) => receipts.push(receipt(key, DerivedOutcome::Failed(error))),
             }
         }
         let context = CommitContext {
@@ -250,11 +254,12 @@ impl LakeStore {
         }
         let old = self.catalog.find_file(&key)?;
         let path = self.storage.path_of(&key);
-        let size_in_place = path.symlink_metadata().ok().map(|found| found.len());
         let bytes = file.as_ref().map(|(file, _)| byte_count(file));
         let change = match (file, old) {
+            // Who makes everything anew wants to be sure: a file may be damaged without having changed in size.
             (Some((file, _)), Some(old))
-                if old.sha256 == file.sha256 && size_in_place == Some(old.bytes) =>
+                if old.sha256 == file.sha256
+                    && disk::read_if_present(&path)?.as_deref() == Some(&file.bytes) =>
             {
                 FileChange::Keep
             }

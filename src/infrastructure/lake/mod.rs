@@ -9,7 +9,7 @@ mod lock;
 mod prepare;
 mod recover;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::domain::ports::{
@@ -38,6 +38,8 @@ pub struct LakeStore {
     storage: ParquetDataStorage,
     events: Arc<dyn EventPublisher>,
     lock_wait: Duration,
+    /// Taken by the threads of this process that commit side by side.
+    turn: Mutex<()>,
 }
 
 impl LakeStore {
@@ -74,6 +76,7 @@ impl LakeStore {
             storage,
             events,
             lock_wait,
+            turn: Mutex::new(()),
         }
     }
 

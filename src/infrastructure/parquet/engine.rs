@@ -1,11 +1,16 @@
 //! One bar file: encode, decode, describe. The same rows always give the same bytes. Knows no path layout and no catalog.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::ToByteSlice as _;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{BrotliLevel, Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -175,7 +180,7 @@ impl ParquetStorageEngine {
         };
         let (bars, minutes) = derived.into_parts();
         let description = describe(key, &bars, Some(&minutes), Some(made))?;
-        encode_described(description, Effort::Usual, bars, Some(minutes))
+        encode_described(description, Effort::Least, bars, Some(minutes))
     }
 
     /// The minutes of a file.
@@ -268,7 +273,13 @@ fn decode_columns(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), File
 }
 
 fn decode_trusting(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), FileError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))?;
+    let bytes = Bytes::from(bytes);
+    let options = ArrowReaderOptions::new();
+    let found = ArrowReaderMetadata::load(&bytes, options.clone())?;
+    let wanted = Arc::new(schema::reading_schema(found.schema()));
+    let metadata =
+        ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options.with_schema(wanted))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
     let description = read_description(builder.metadata().file_metadata().key_value_metadata())?;
     let rows = usize::try_from(description.rows).unwrap_or(usize::MAX);
     let counted = builder.metadata().file_metadata().num_rows();
@@ -281,8 +292,17 @@ fn decode_trusting(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), Fil
     }
     // One read for the whole file, but never more than the rows it claims nor an absurd allocation.
     let reader = builder.with_batch_size(rows.clamp(1, 1 << 20)).build()?;
-    let record_batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
-    Ok((schema::from_record_batches(&record_batches)?, description))
+    let mut record_batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
+    let record_batch = match (record_batches.pop(), record_batches.is_empty()) {
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            let schema = last.schema();
+            record_batches.push(last);
+            concat_batches(&schema, &record_batches)?
+        }
+        (None, _) => return Err(FileError::Empty),
+    };
+    Ok((schema::from_record_batch(record_batch)?, description))
 }
 
 fn check_content(content: String, description: &FileDescription) -> Result<(), FileError> {
@@ -310,6 +330,8 @@ enum Effort {
     Usual,
     /// It is small and is there to stay.
     High,
+    /// It is derived: made again whenever its minutes change, and a fraction of their size.
+    Least,
 }
 
 impl Effort {
@@ -347,6 +369,7 @@ fn writer_properties(effort: Effort, entry: Option<KeyValue>) -> WriterPropertie
     // Split bytes hide nothing that zstd 3 would find and zstd 1 would not.
     let (values, prices, vwap) = match effort {
         Effort::Usual => (zstd(1), zstd(3), Encoding::BYTE_STREAM_SPLIT),
+        Effort::Least => (zstd(1), zstd(1), Encoding::BYTE_STREAM_SPLIT),
         Effort::High => (brotli(5), brotli(10), Encoding::PLAIN),
     };
     let mut properties = WriterProperties::builder()
@@ -363,9 +386,17 @@ fn writer_properties(effort: Effort, entry: Option<KeyValue>) -> WriterPropertie
         .set_column_encoding(column("volume"), Encoding::BYTE_STREAM_SPLIT)
         .set_column_encoding(column("trade_count"), Encoding::BYTE_STREAM_SPLIT)
         .set_column_encoding(column("vwap"), vwap)
-        .set_column_dictionary_enabled(column("session_date"), true)
-        .set_column_dictionary_enabled(column(schema::MINUTES), true)
+        .set_column_encoding(column(schema::MINUTES), Encoding::DELTA_BINARY_PACKED)
         .set_column_dictionary_enabled(column("segment"), true);
+    // Dictionaries are short and slow to build: where only time counts the dates are counted up.
+    properties = match effort {
+        Effort::Least => {
+            properties.set_column_encoding(column("session_date"), Encoding::DELTA_BINARY_PACKED)
+        }
+        Effort::Usual | Effort::High => {
+            properties.set_column_dictionary_enabled(column("session_date"), true)
+        }
+    };
     for name in ["open", "high", "low", "close"] {
         properties = properties
             .set_column_encoding(column(name), Encoding::PLAIN)
@@ -421,6 +452,15 @@ fn describe(
 
 /// SHA-256 over the rows, column by column, little endian: independent of encodings and of the file format.
 pub(crate) fn content_hash(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
+    if cfg!(target_endian = "little") {
+        content_hash_in_place(batch, minutes)
+    } else {
+        content_hash_by_value(batch, minutes)
+    }
+}
+
+/// The same value by value, whatever the machine.
+fn content_hash_by_value(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
     let columns = batch.columns();
     let mut bytes: Vec<u8> = Vec::with_capacity(batch.len() * 8);
     let mut hasher = Sha256::new();
@@ -450,6 +490,36 @@ pub(crate) fn content_hash(batch: &BarBatch, minutes: Option<&[i32]>) -> String 
     put(&mut bytes, batch.segments(), |segment| [segment.code()]);
     put(&mut bytes, minutes.unwrap_or_default(), i32::to_le_bytes);
     take(&mut bytes);
+    hex(&hasher.finalize())
+}
+
+/// The same where numbers lie in memory as they are hashed.
+fn content_hash_in_place(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
+    let columns = batch.columns();
+    let mut hasher = Sha256::new();
+    hasher.update(columns.ts_us.to_byte_slice());
+    for values in [
+        &columns.open,
+        &columns.high,
+        &columns.low,
+        &columns.close,
+        &columns.volume,
+    ] {
+        hasher.update(values.to_byte_slice());
+    }
+    hasher.update(columns.vwap.values().to_byte_slice());
+    hasher.update(columns.trade_count.values().to_byte_slice());
+    let mut flags: Vec<u8> = Vec::with_capacity(batch.len());
+    for present in [columns.trade_count.present(), columns.vwap.present()] {
+        flags.clear();
+        flags.extend(present.iter().map(|&present| u8::from(present)));
+        hasher.update(&flags);
+    }
+    hasher.update(batch.session_days().to_byte_slice());
+    flags.clear();
+    flags.extend(batch.segments().iter().map(|segment| segment.code()));
+    hasher.update(&flags);
+    hasher.update(minutes.unwrap_or_default().to_byte_slice());
     hex(&hasher.finalize())
 }
 
@@ -566,6 +636,63 @@ mod tests {
             Effort::Usual,
             "a long month"
         );
+    }
+
+    #[test]
+    fn derived_bars_read_back_with_how_they_were_made() {
+        let engine = ParquetStorageEngine::new();
+        let key = PartitionKey {
+            timeframe: Timeframe::H1,
+            period: Period::Year(2024),
+            ..key()
+        };
+        let choice = crate::domain::AggregationChoice::default();
+        let spec = AggregationSpec::new(Timeframe::H1, choice, Calendar::nyse()).unwrap();
+        let (columns, days, segments) = batch([bar(0, 100.0), bar(60, 99.0)]).into_parts();
+        let derived = DerivedBatch::from_parts(columns, days, segments, vec![60, 58]).unwrap();
+        let sources = [SourceFile {
+            period: Period::Month("2024-07".parse().unwrap()),
+            content_hash: "ab".into(),
+        }];
+        let encode = || {
+            engine
+                .encode_derived(&key, &spec, &sources, derived.clone())
+                .unwrap()
+        };
+        assert_eq!(encode().sha256, encode().sha256);
+        let (read, description) = engine
+            .decode_derived(encode().bytes, Known::Nothing)
+            .unwrap();
+        assert_eq!(read, derived);
+        let made = description.derived.unwrap();
+        assert_eq!(made.spec, spec.canonical());
+        assert_eq!(
+            (
+                made.sources[0].period.as_str(),
+                made.sources[0].content.as_str()
+            ),
+            ("2024-07", "ab")
+        );
+        let refused = engine.decode(encode().bytes, Known::Nothing).unwrap_err();
+        assert_eq!(refused.to_string(), "the file holds derived bars");
+        let minutes = engine.encode(&key, batch([bar(0, 1.0)])).unwrap();
+        let refused = engine
+            .decode_derived(minutes.bytes, Known::EveryByte)
+            .unwrap_err();
+        assert_eq!(refused.to_string(), "the file holds minutes");
+    }
+
+    proptest! {
+        #[test]
+        fn the_hash_of_the_rows_is_the_same_on_any_machine(count in 1_i64..50, price in 1.0..1e6_f64) {
+            let rows = batch((0..count).map(|n| bar(n, price)));
+            prop_assert_eq!(content_hash_in_place(&rows, None), content_hash_by_value(&rows, None));
+            let minutes = vec![7; rows.len()];
+            prop_assert_eq!(
+                content_hash_in_place(&rows, Some(&minutes)),
+                content_hash_by_value(&rows, Some(&minutes))
+            );
+        }
     }
 
     #[test]

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::types::Int8Type;
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, Date32Array, DictionaryArray, Float64Array, Int8Array,
-    Int32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray as _, Date32Array, DictionaryArray, Float64Array,
+    Int8Array, Int32Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_empty_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{
+    DataType, Date32Type, Field, Float64Type, Int32Type, Int64Type, Schema, TimeUnit,
+    TimestampMicrosecondType,
+};
 use thiserror::Error;
 
 use crate::domain::{BarBatch, BarColumns, BatchError, NullableColumn, Segment};
@@ -122,53 +126,122 @@ pub(super) struct FileColumns {
     pub(super) minutes: Option<Vec<i32>>,
 }
 
-/// Reads a bar file's record batches back into columns.
-pub(super) fn from_record_batches(
-    record_batches: &[RecordBatch],
-) -> Result<FileColumns, SchemaError> {
-    let rows = record_batches.iter().map(RecordBatch::num_rows).sum();
-    let mut columns = BarColumns::with_capacity(rows);
-    let mut session_days: Vec<i32> = Vec::with_capacity(rows);
-    let mut segments: Vec<Segment> = Vec::with_capacity(rows);
-    let mut minutes: Option<Vec<i32>> = None;
-    for record_batch in record_batches {
-        let ts = required::<TimestampMicrosecondArray>(record_batch, "ts", &timestamp_type())?;
-        columns.ts_us.extend_from_slice(ts.values());
-        for (name, target) in [
-            ("open", &mut columns.open),
-            ("high", &mut columns.high),
-            ("low", &mut columns.low),
-            ("close", &mut columns.close),
-            ("volume", &mut columns.volume),
-        ] {
-            target.extend_from_slice(
-                required::<Float64Array>(record_batch, name, &DataType::Float64)?.values(),
-            );
-        }
-        extend_nullable(
-            &mut columns.trade_count,
-            column::<Int64Array>(record_batch, "trade_count", &DataType::Int64)?,
-        );
-        extend_nullable(
-            &mut columns.vwap,
-            column::<Float64Array>(record_batch, "vwap", &DataType::Float64)?,
-        );
-        session_days.extend_from_slice(
-            required::<Date32Array>(record_batch, "session_date", &DataType::Date32)?.values(),
-        );
-        extend_segments(&mut segments, record_batch)?;
-        if record_batch.column_by_name(MINUTES).is_some() {
-            let counts = required::<Int32Array>(record_batch, MINUTES, &DataType::Int32)?;
-            let minutes = minutes.get_or_insert_default();
-            minutes.extend_from_slice(counts.values());
+/// Takes a bar file's rows apart into columns, without a copy where nobody else holds them.
+pub(super) fn from_record_batch(record_batch: RecordBatch) -> Result<FileColumns, SchemaError> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(record_batch.num_rows());
+    extend_segments(&mut segments, &record_batch)?;
+    let (schema, arrays, _) = record_batch.into_parts();
+    let mut columns = NamedColumns {
+        names: schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect(),
+        arrays,
+    };
+    Ok(FileColumns {
+        columns: BarColumns {
+            ts_us: columns.required::<TimestampMicrosecondType>("ts", &timestamp_type())?,
+            open: columns.required::<Float64Type>("open", &DataType::Float64)?,
+            high: columns.required::<Float64Type>("high", &DataType::Float64)?,
+            low: columns.required::<Float64Type>("low", &DataType::Float64)?,
+            close: columns.required::<Float64Type>("close", &DataType::Float64)?,
+            volume: columns.required::<Float64Type>("volume", &DataType::Float64)?,
+            trade_count: columns.nullable::<Int64Type>("trade_count", &DataType::Int64)?,
+            vwap: columns.nullable::<Float64Type>("vwap", &DataType::Float64)?,
+        },
+        session_days: columns.required::<Date32Type>("session_date", &DataType::Date32)?,
+        segments,
+        minutes: if columns.names.iter().any(|name| name == MINUTES) {
+            Some(columns.required::<Int32Type>(MINUTES, &DataType::Int32)?)
+        } else {
+            None
+        },
+    })
+}
+
+/// The columns of a record batch, to be taken one by one.
+struct NamedColumns {
+    names: Vec<String>,
+    arrays: Vec<ArrayRef>,
+}
+
+impl NamedColumns {
+    fn take<T: ArrowPrimitiveType>(
+        &mut self,
+        name: &'static str,
+        expected: &DataType,
+    ) -> Result<PrimitiveArray<T>, SchemaError> {
+        let place = self.names.iter().position(|found| found == name);
+        let found = place.map(|place| &mut self.arrays[place]);
+        let mismatch = |found: Option<&ArrayRef>| SchemaError::Column {
+            name,
+            expected: expected.to_string(),
+            found: found.map_or_else(|| "none".to_owned(), |array| array.data_type().to_string()),
+        };
+        match found {
+            Some(array) if array.data_type() == expected => {
+                let taken = std::mem::replace(array, new_empty_array(&DataType::Null));
+                let typed = taken.as_primitive_opt::<T>().cloned();
+                typed.ok_or_else(|| mismatch(Some(&taken)))
+            }
+            found => Err(mismatch(found.as_deref())),
         }
     }
-    Ok(FileColumns {
-        columns,
-        session_days,
-        segments,
-        minutes,
-    })
+
+    fn required<T: ArrowPrimitiveType>(
+        &mut self,
+        name: &'static str,
+        expected: &DataType,
+    ) -> Result<Vec<T::Native>, SchemaError> {
+        let array = self.take::<T>(name, expected)?;
+        if array.null_count() > 0 {
+            return Err(SchemaError::Nulls(name));
+        }
+        Ok(array.into_parts().1.into())
+    }
+
+    fn nullable<T: ArrowPrimitiveType>(
+        &mut self,
+        name: &'static str,
+        expected: &DataType,
+    ) -> Result<NullableColumn<T::Native>, SchemaError>
+    where
+        T::Native: Copy + Default,
+    {
+        let array = self.take::<T>(name, expected)?;
+        let rows = array.len();
+        let (_, values, nulls) = array.into_parts();
+        let mut values: Vec<T::Native> = values.into();
+        let present = match nulls.filter(|nulls| nulls.null_count() > 0) {
+            None => vec![true; rows],
+            Some(nulls) => nulls.iter().collect(),
+        };
+        for (value, _) in values
+            .iter_mut()
+            .zip(&present)
+            .filter(|(_, present)| !**present)
+        {
+            *value = T::Native::default();
+        }
+        let column = NullableColumn::from_parts(values, present);
+        Ok(column.unwrap_or_default())
+    }
+}
+
+/// The schema to ask a reader for, given a file's own: segments as a dictionary, as they are encoded.
+pub(super) fn reading_schema(found: &Schema) -> Schema {
+    let field = |field: &Arc<Field>| {
+        if field.name() == "segment" && *field.data_type() == DataType::Utf8 {
+            Arc::new(Field::new("segment", segment_type(), field.is_nullable()))
+        } else {
+            Arc::clone(field)
+        }
+    };
+    Schema::new_with_metadata(
+        found.fields().iter().map(field).collect::<Vec<_>>(),
+        found.metadata().clone(),
+    )
 }
 
 fn column<'a, A: Array + 'static>(
@@ -198,17 +271,6 @@ fn required<'a, A: Array + 'static>(
         return Err(SchemaError::Nulls(name));
     }
     Ok(array)
-}
-
-fn extend_nullable<T: ArrowPrimitiveType>(
-    target: &mut NullableColumn<T::Native>,
-    array: &PrimitiveArray<T>,
-) where
-    T::Native: Copy + Default,
-{
-    for row in 0..array.len() {
-        target.push(array.is_valid(row).then(|| array.value(row)));
-    }
 }
 
 /// Segments are a string dictionary for Arrow, plain strings for writers that keep no Arrow schema.

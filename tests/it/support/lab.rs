@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use marketpipe::domain::{BarBatch, Calendar, PartitionKey, SessionDate, Symbol};
+use marketpipe::domain::ports::BarSelection;
+use marketpipe::domain::{BarBatch, Calendar, PartitionKey, SessionDate, Symbol, Timeframe};
 use marketpipe::infrastructure::fake_alpaca::{
     FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, Tape, TapeBar,
 };
@@ -126,10 +127,13 @@ impl Lab {
             .collect()
     }
 
-    /// All rows of the lake by partition.
+    /// All minutes of the lake by partition.
     pub(crate) fn partitions(&self) -> Vec<(PartitionKey, BarBatch)> {
         ParquetDataStorage::new(self.data().join("lake"))
-            .load(&Default::default())
+            .load(&BarSelection {
+                timeframe: Some(Timeframe::M1),
+                ..BarSelection::default()
+            })
             .unwrap()
     }
 

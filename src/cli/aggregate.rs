@@ -1,0 +1,312 @@
+//! `aggregate`: makes longer bars from minutes where something changed, or checks those that there are.
+
+use std::time::Duration;
+
+use super::args::AggregateArgs;
+use super::dates::read_dates;
+use super::exit::{CliError, Exit};
+use super::output::{Value, human_bytes, human_duration, with_thousands};
+use super::session::CliSession;
+use super::stopping::Stopping;
+use super::symbols::read_legal_symbols;
+use crate::aggregation::plan::SymbolYear;
+use crate::aggregation::{
+    AggregationReport, AggregationRequest, CheckFinding, CheckReport, FrameChoice, Scope,
+};
+use crate::app::Stores;
+use crate::config::Engine;
+use crate::domain::ports::{BarSelection, BarStore as _, StoreErrorKind};
+use crate::domain::{Calendar, Dataset, PartitionKey, SessionDate, Symbol, Timeframe};
+
+/// Failures that the summary names; the others are counted.
+const NAMED_FAILURES: usize = 10;
+
+/// Aggregates or checks, from the arguments to the exit code.
+pub(super) fn run(session: &CliSession, args: &AggregateArgs) -> Result<Exit, CliError> {
+    let request = request_of(session, args)?;
+    // Nothing is made where nothing is kept.
+    let stores = session.stores()?;
+    let missing = without_minutes(&stores, &request)?;
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(Symbol::as_str).collect();
+        session.insist(&format!("no minutes are held of {}", names.join(", ")));
+    }
+    let stopping = Stopping::default();
+    stopping.watch_beside(args.limits.max_runtime.map(Duration::from_secs))?;
+    let configured = session.app.config().aggregation.engine;
+    let exit = if args.check {
+        let engine = args.engine.unwrap_or(configured.other());
+        check(session, &stores, &request, engine, args.sample, &stopping)?
+    } else {
+        let engine = args.engine.unwrap_or(configured);
+        let wait = Duration::from_secs(args.limits.wait);
+        let stores = session.app.open_stores(session.events(), wait)?;
+        aggregate(session, &stores, &request, engine, &stopping)?
+    };
+    Ok(match exit {
+        Exit::Done if !missing.is_empty() => Exit::Partial,
+        exit => exit,
+    })
+}
+
+/// What `ingest --aggregate` does afterwards: the ingested symbols, in the years of the sessions that were asked for.
+pub(super) fn after_ingest(
+    session: &CliSession,
+    stores: &Stores,
+    dataset: &Dataset,
+    symbols: Vec<Symbol>,
+    sessions: Option<(SessionDate, SessionDate)>,
+    stopping: &Stopping,
+) -> Result<Exit, CliError> {
+    let config = &session.app.config().aggregation;
+    let request = AggregationRequest {
+        dataset: Some(dataset.clone()),
+        symbols,
+        sessions,
+        frames: FrameChoice::AtLeast(config.timeframes.clone()),
+        choice: config.choice,
+        scope: Scope::Stale,
+    };
+    aggregate(session, stores, &request, config.engine, stopping)
+}
+
+fn request_of(session: &CliSession, args: &AggregateArgs) -> Result<AggregationRequest, CliError> {
+    let config = &session.app.config().aggregation;
+    let mut choice = config.choice;
+    choice.anchor = args.anchor.unwrap_or(choice.anchor);
+    let frames = if args.timeframes.is_empty() {
+        FrameChoice::AtLeast(config.timeframes.clone())
+    } else {
+        FrameChoice::Exactly(args.timeframes.clone())
+    };
+    if args.timeframes.contains(&Timeframe::M1) {
+        let message = "1m is what the provider sends; it is not derived from anything";
+        return Err(CliError::new(Exit::Usage, message)
+            .with_hint("`marketpipe ingest` gets it; frames to derive are 2m to 4h and 1d"));
+    }
+    let (first, last) = read_dates(args.held.start.as_deref(), args.held.end.as_deref())?;
+    let (earliest, latest) = Calendar::always_open().coverage();
+    let sessions = (first.is_some() || last.is_some())
+        .then(|| (first.unwrap_or(earliest), last.unwrap_or(latest)));
+    Ok(AggregationRequest {
+        dataset: None,
+        symbols: read_legal_symbols(session, &args.held.symbols)?,
+        sessions,
+        frames,
+        choice,
+        scope: if args.full { Scope::Full } else { Scope::Stale },
+    })
+}
+
+/// The symbols that were named and have no minutes in the range.
+fn without_minutes(stores: &Stores, request: &AggregationRequest) -> Result<Vec<Symbol>, CliError> {
+    if request.symbols.is_empty() {
+        return Ok(Vec::new());
+    }
+    let selection = BarSelection {
+        timeframe: Some(Timeframe::M1),
+        sessions: request.sessions,
+        ..request.selection()
+    };
+    let files = stores.bars.list_files(&selection)?;
+    let is_missing = |symbol: &&Symbol| !files.iter().any(|file| file.key.symbol == **symbol);
+    Ok(request.symbols.iter().filter(is_missing).cloned().collect())
+}
+
+fn aggregate(
+    session: &CliSession,
+    stores: &Stores,
+    request: &AggregationRequest,
+    engine: Engine,
+    stopping: &Stopping,
+) -> Result<Exit, CliError> {
+    let runner = session
+        .app
+        .aggregation_runner(stores, engine, session.events());
+    let report = runner.run(request, &stopping.signal)?;
+    let words = render(&report);
+    if report.failures.is_empty() {
+        session.say(&words);
+    } else {
+        session.insist(&words);
+    }
+    if session.global.format.is_some() {
+        session.write_rows("aggregate", &COLUMNS, [row(&report)])?;
+    }
+    Ok(exit_of(&report, stopping))
+}
+
+fn exit_of(report: &AggregationReport, stopping: &Stopping) -> Exit {
+    let has = |kind| report.failures.iter().any(|failure| failure.kind == kind);
+    if report.is_stopped && report.years_not_done > 0 {
+        stopping.exit()
+    } else if has(StoreErrorKind::NoSpace) || has(StoreErrorKind::NotWritable) {
+        Exit::Storage
+    } else if report.failures.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Partial
+    }
+}
+
+const COLUMNS: [&str; 10] = [
+    "symbol_years",
+    "symbol_years_done",
+    "files_written",
+    "files_unchanged",
+    "files_fresh",
+    "minutes_read",
+    "rows",
+    "bytes",
+    "failures",
+    "elapsed_ms",
+];
+
+fn row(report: &AggregationReport) -> Vec<Value> {
+    vec![
+        count(report.years_held),
+        count(report.years_done),
+        count(report.files_written),
+        count(report.files_unchanged),
+        count(report.files_fresh),
+        Value::UInt(report.minutes_read),
+        Value::UInt(report.rows),
+        Value::UInt(report.bytes),
+        count(report.failures.len()),
+        Value::UInt(u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX)),
+    ]
+}
+
+fn count(count: usize) -> Value {
+    Value::UInt(as_u64(count))
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// The number with its noun, in the plural where it belongs.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", with_thousands(as_u64(count)))
+}
+
+fn render(report: &AggregationReport) -> String {
+    let mut lines = Vec::new();
+    if report.years_done == 0 && report.failures.is_empty() && report.years_not_done == 0 {
+        lines.push(match (report.years_held, report.files_fresh) {
+            (0, _) => "there are no minutes to aggregate".to_owned(),
+            (_, fresh) => format!(
+                "up to date: {}, checked by the catalog alone in {}",
+                counted(fresh, "derived file"),
+                human_duration(report.elapsed)
+            ),
+        });
+    } else {
+        lines.push(format!(
+            "aggregated {} in {}: {} written ({} rows, {}), {} unchanged, {} were up to date; {} minutes read",
+            counted(report.years_done, "symbol-year"),
+            human_duration(report.elapsed),
+            counted(report.files_written, "file"),
+            with_thousands(report.rows),
+            human_bytes(report.bytes),
+            with_thousands(as_u64(report.files_unchanged)),
+            with_thousands(as_u64(report.files_fresh)),
+            with_thousands(report.minutes_read),
+        ));
+    }
+    for failure in report.failures.iter().take(NAMED_FAILURES) {
+        let SymbolYear {
+            dataset,
+            symbol,
+            year,
+        } = &failure.of;
+        lines.push(format!(
+            "failed: {dataset} {symbol} {year}: {}",
+            failure.reason
+        ));
+    }
+    if report.failures.len() > NAMED_FAILURES {
+        let more = report.failures.len() - NAMED_FAILURES;
+        lines.push(format!("failed: {more} more; -v names them"));
+    }
+    if report.years_not_done > 0 {
+        lines.push(format!(
+            "stopped: {} left; the same command goes on",
+            counted(report.years_not_done, "symbol-year")
+        ));
+    }
+    lines.join("\n")
+}
+
+const CHECK_COLUMNS: [&str; 6] = [
+    "dataset",
+    "symbol",
+    "timeframe",
+    "year",
+    "finding",
+    "evidence",
+];
+
+fn check(
+    session: &CliSession,
+    stores: &Stores,
+    request: &AggregationRequest,
+    engine: Engine,
+    sample: Option<usize>,
+    stopping: &Stopping,
+) -> Result<Exit, CliError> {
+    let runner = session
+        .app
+        .aggregation_runner(stores, engine, session.events());
+    let report = runner.check(request, sample, &stopping.signal)?;
+    session.say(&format!(
+        "checked {} of {}, {} rows: {}",
+        with_thousands(as_u64(report.checked)),
+        counted(report.partitions, "derived file"),
+        with_thousands(report.rows),
+        match report.findings.len() {
+            0 => "all are what their minutes give".to_owned(),
+            findings => format!("{findings} are not what their minutes give"),
+        }
+    ));
+    let has_findings = !report.findings.is_empty();
+    let is_stopped = report.is_stopped;
+    session.write_rows("aggregate-check", &CHECK_COLUMNS, finding_rows(&report))?;
+    Ok(match (has_findings, is_stopped) {
+        (true, _) => Exit::Findings,
+        (false, true) => stopping.exit(),
+        (false, false) => Exit::Done,
+    })
+}
+
+fn finding_rows(report: &CheckReport) -> impl Iterator<Item = Vec<Value>> {
+    report.findings.iter().map(|found| {
+        let (name, evidence) = match &found.finding {
+            CheckFinding::Missing => ("missing", "`marketpipe aggregate` makes it"),
+            CheckFinding::Stale => (
+                "stale",
+                "its minutes or its spec changed; `marketpipe aggregate` makes it anew",
+            ),
+            CheckFinding::Damaged(words) => {
+                let advice = format!("{words}; `marketpipe aggregate --full` makes it anew");
+                return finding_row(&found.key, "damaged", &advice);
+            }
+            CheckFinding::Different(words) => ("different", words.as_str()),
+            CheckFinding::Failed(words) => ("failed", words.as_str()),
+        };
+        finding_row(&found.key, name, evidence)
+    })
+}
+
+fn finding_row(key: &PartitionKey, name: &str, evidence: &str) -> Vec<Value> {
+    let text = |text: &dyn std::fmt::Display| Value::Text(text.to_string());
+    vec![
+        text(&key.dataset),
+        text(&key.symbol),
+        text(&key.timeframe),
+        text(&key.period),
+        text(&name),
+        text(&evidence),
+    ]
+}
