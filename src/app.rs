@@ -13,7 +13,7 @@ use crate::domain::ports::{
     BarAggregator, BarSelection, BarStore, Clock, DerivedStore, EventPublisher, JobRepository,
     MarketDataProvider, OhlcvRepository, PartitionFile, ProviderError, StoreError, StoreErrorKind,
 };
-use crate::domain::{Dataset, Symbol, Timeframe};
+use crate::domain::{Dataset, Symbol};
 use crate::infrastructure::clock::SystemClock;
 use crate::infrastructure::duckdb::tables::{self, QueryTable};
 use crate::infrastructure::duckdb::{
@@ -375,11 +375,13 @@ impl App {
         &self,
         stores: Option<&Stores>,
         sql: &str,
+        memory_mb: Option<u32>,
     ) -> Result<(QuerySession, Option<LockGuard>), AppError> {
         let (files, guard): (Vec<(PartitionFile, PathBuf)>, _) = match stores {
             Some(stores) => {
                 let selection = BarSelection {
-                    timeframe: Some(Timeframe::M1),
+                    // Those who ask for minutes alone need not wait for the list of all the others.
+                    timeframe: views::only_frame(sql),
                     ..BarSelection::default()
                 };
                 let (files, guard) = stores.bars.pin_files(&selection)?;
@@ -397,7 +399,7 @@ impl App {
             })
             .collect();
         let limits = QueryLimits {
-            memory_mb: self.config.query.memory_limit_mb,
+            memory_mb: memory_mb.unwrap_or(self.config.query.memory_limit_mb),
             threads: self.config.query.threads,
         };
         let tables = stores.map_or_else(Vec::new, |stores| self.query_tables(stores));

@@ -62,8 +62,13 @@ impl Partial {
 
     /// Adds what follows in time.
     fn absorb(&mut self, later: &Self) {
-        self.high = self.high.max(later.high);
-        self.low = self.low.min(later.low);
+        // Prices are numbers: a comparison does.
+        if later.high > self.high {
+            self.high = later.high;
+        }
+        if later.low < self.low {
+            self.low = later.low;
+        }
         self.close = later.close;
         self.volume += later.volume;
         self.weighted += later.weighted;
@@ -217,7 +222,7 @@ impl BarAggregator for RollupAggregator {
 
     fn aggregate(
         &self,
-        minutes: &BarBatch,
+        minutes: &[&BarBatch],
         specs: &[AggregationSpec],
     ) -> Result<Vec<DerivedBatch>, AggregateError> {
         let Some(calendar) = specs.first().map(AggregationSpec::calendar) else {
@@ -225,10 +230,16 @@ impl BarAggregator for RollupAggregator {
         };
         let mut outputs: Vec<Output<'_>> = specs
             .iter()
-            .map(|spec| Output::new(spec, minutes.len()))
+            .map(|spec| Output::new(spec, minutes.iter().map(|batch| batch.len()).sum()))
             .collect();
         let mut cells = Vec::new();
-        for (day, rows) in minutes.sessions() {
+        let sessions = minutes.iter().flat_map(|batch| {
+            batch
+                .sessions()
+                .into_iter()
+                .map(move |session| (batch, session))
+        });
+        for (minutes, (day, rows)) in sessions {
             let session = session_of(calendar, day).map_err(|error| failure(error.to_string()))?;
             let mut start = rows.start;
             for segments in minutes.segments()[rows].chunk_by(|a, b| a == b) {

@@ -284,22 +284,28 @@ impl AggregationRunnerService {
     ) -> Result<Vec<DerivedBatch>, Failed> {
         let specs: Vec<AggregationSpec> = frames.iter().map(|frame| frame.spec).collect();
         let mut derived = vec![DerivedBatch::empty(); specs.len()];
-        for (file, minutes) in sources.files.iter().zip(&sources.minutes) {
-            let months = match minutes {
-                Some(minutes) => self
-                    .ports
-                    .aggregator
-                    .aggregate(minutes, &specs)
-                    .map_err(|error| internal(error.to_string()))?,
-                None => specs
-                    .iter()
-                    .map(|spec| month_of(kept.get(&spec.frame()), file.period))
-                    .collect(),
-            };
-            for (whole, month) in derived.iter_mut().zip(&months) {
-                whole
-                    .append(month)
-                    .map_err(|error| internal(error.to_string()))?;
+        let mut append = |parts: Vec<DerivedBatch>| {
+            derived
+                .iter_mut()
+                .zip(parts)
+                .try_for_each(|(whole, part)| whole.append(part))
+                .map_err(|error| internal(error.to_string()))
+        };
+        let months: Vec<_> = sources.files.iter().zip(&sources.minutes).collect();
+        for run in months.chunk_by(|(_, a), (_, b)| a.is_some() == b.is_some()) {
+            let minutes: Vec<&BarBatch> = run
+                .iter()
+                .filter_map(|(_, minutes)| minutes.as_ref())
+                .collect();
+            if !minutes.is_empty() {
+                let made = self.ports.aggregator.aggregate(&minutes, &specs);
+                append(made.map_err(|error| internal(error.to_string()))?)?;
+                continue;
+            }
+            for (file, _) in run {
+                let of_month =
+                    |spec: &AggregationSpec| month_of(kept.get(&spec.frame()), file.period);
+                append(specs.iter().map(of_month).collect())?;
             }
         }
         Ok(derived)

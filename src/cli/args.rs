@@ -83,7 +83,7 @@ pub(super) enum Command {
     /// Past and running ingests: list, show, resume, cancel, prune
     #[command(after_help = "Examples:\n  marketpipe jobs list\n  marketpipe jobs resume 12")]
     Jobs(JobsArgs),
-    /// Ask the lake in SQL: bars_1m, calendar, gaps, jobs, quarantine, revisions
+    /// Ask the lake in SQL: bars_1m to bars_1d, calendar, gaps, jobs, quarantine, revisions
     #[command(after_help = QUERY_EXAMPLES)]
     Query(QueryArgs),
     /// The configuration in force
@@ -151,8 +151,11 @@ Examples:
   marketpipe query \"describe bars_1m\"
   marketpipe query \"from revisions where symbol = 'AAPL' order by seen_at desc limit 20\"
   marketpipe query \"select rule, count(*) from quarantine group by rule\"
+  marketpipe query \"from bars_1d where symbol = 'AAPL'\" --output aapl.parquet
+  marketpipe query \"from bars('10m', anchor := 'clock') where session_date = '2024-07-02'\"
 
-Times are TIMESTAMP in UTC. One reading statement; no file, network or write access from SQL.";
+Views: bars_1m, bars_5m, bars_15m, bars_1h, bars_1d and those of the other frames hold what `ingest` and `aggregate` keep;
+bars('10m') makes bars of any frame from minutes as they are asked for. Times are TIMESTAMP in UTC. One reading statement; no file, network or write access from SQL.";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
@@ -384,6 +387,18 @@ pub(super) struct QueryArgs {
     /// DuckDB SQL, one reading statement; - for stdin
     #[arg(value_name = "SQL")]
     pub(super) sql: String,
+    /// Write the rows to a file instead: .parquet, .csv, .json, .jsonl or .arrow
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Replace the file if there is one
+    #[arg(long, requires = "output")]
+    pub(super) force: bool,
+    /// End the query after this time; 0 for never [default: query.timeout_s]
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u32>,
+    /// Memory of the query, MiB [default: query.memory_limit_mb]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(64..))]
+    pub(super) memory: Option<u32>,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ mod order;
 pub mod output;
 mod providers;
 mod query;
+mod query_file;
 mod repair;
 mod session;
 mod sparkline;

@@ -14,7 +14,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::args::QueryArgs;
 use super::exit::{CliError, Exit};
-use super::output::{OutputError, OutputFormat, RowWriter, Value};
+use super::output::{OutputError, OutputFormat, RowWriter, Value, human_bytes, with_thousands};
+use super::query_file::Destination;
 use super::session::{CliSession, terminal_width};
 use crate::infrastructure::duckdb::{InterruptHandle, QueryError, RowSink};
 
@@ -36,25 +37,49 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
             session.app.directory().root().display()
         ));
     }
-    let (query_session, _files_stay) = session.app.query_session(stores.as_ref(), &sql)?;
-    let timeout_s = session.app.config().query.timeout_s;
+    let destination = args
+        .output
+        .as_deref()
+        .map(|path| Destination::at(path, args.force))
+        .transpose()?;
+    let (query_session, _files_stay) =
+        session
+            .app
+            .query_session(stores.as_ref(), &sql, args.memory)?;
+    let timeout_s = args.timeout.unwrap_or(session.app.config().query.timeout_s);
     let has_timed_out = interrupt_when_asked(query_session.interrupt_handle(), timeout_s)?;
-    let mut stdout = io::stdout().lock();
-    let mut printer = Printer {
-        format: session.format(),
-        out: Some(&mut stdout),
-        writer: None,
+    let done = match destination {
+        Some(destination) => {
+            let path = destination.path().display().to_string();
+            destination
+                .write(&query_session, &sql)
+                .map(|(rows, bytes)| {
+                    session.say(&format!(
+                        "{} rows, {} in {path}",
+                        with_thousands(rows),
+                        human_bytes(bytes)
+                    ));
+                })
+        }
+        None => {
+            let mut stdout = io::stdout().lock();
+            let mut printer = Printer::new(session.format(), &mut stdout, terminal_width());
+            query_session
+                .select(&sql, &mut printer)
+                .and_then(|()| printer.finish().map_err(QueryError::Sink))
+        }
     };
-    let printed = query_session
-        .select(&sql, &mut printer)
-        .and_then(|()| printer.finish().map_err(QueryError::Sink));
-    match printed {
+    match done {
         Ok(()) => Ok(Exit::Done),
-        Err(QueryError::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(QueryError::Sink(error))
+            if args.output.is_none() && error.kind() == io::ErrorKind::BrokenPipe =>
+        {
+            Ok(Exit::Done)
+        }
         Err(QueryError::Interrupted) if has_timed_out.load(Ordering::Relaxed) => {
             let message = format!("the query took longer than {timeout_s} s");
             Err(CliError::new(Exit::TryLater, message)
-                .with_hint("raise query.timeout_s in the configuration"))
+                .with_hint("give it more with --timeout SECONDS, or raise query.timeout_s in the configuration"))
         }
         Err(QueryError::Interrupted) => Ok(Exit::Interrupted),
         Err(error) => Err(error.into()),
@@ -91,15 +116,30 @@ fn interrupt_when_asked(
 }
 
 /// Prints the rows of a query as they come.
-struct Printer<'a> {
+pub(super) struct Printer<'a> {
     format: OutputFormat,
+    width: Option<u16>,
     /// Goes to the writer when the columns are known.
     out: Option<&'a mut dyn io::Write>,
     writer: Option<RowWriter<'a>>,
 }
 
-impl Printer<'_> {
-    fn finish(self) -> io::Result<()> {
+impl<'a> Printer<'a> {
+    /// Rows to `out`; a table fits into `width`.
+    pub(super) fn new(
+        format: OutputFormat,
+        out: &'a mut dyn io::Write,
+        width: Option<u16>,
+    ) -> Self {
+        Self {
+            format,
+            width,
+            out: Some(out),
+            writer: None,
+        }
+    }
+
+    pub(super) fn finish(self) -> io::Result<()> {
         self.writer.map_or(Ok(()), |writer| {
             writer.finish().map_err(OutputError::into_io)
         })
@@ -116,7 +156,7 @@ impl RowSink for Printer<'_> {
         if let Some(out) = self.out.take() {
             let writer = RowWriter::begin("query", &names, self.format, out)
                 .map_err(OutputError::into_io)?;
-            self.writer = Some(writer.fit_width(terminal_width()));
+            self.writer = Some(writer.fit_width(self.width));
         }
         Ok(())
     }

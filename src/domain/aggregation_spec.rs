@@ -318,6 +318,16 @@ impl BucketGrid {
         }
     }
 
+    /// Where the segment begins, UTC microseconds: no bucket starts earlier.
+    pub const fn segment_start_us(&self) -> i64 {
+        self.segment_start_us
+    }
+
+    /// The instant from which buckets are counted, both ways, UTC microseconds.
+    pub const fn origin_us(&self) -> i64 {
+        self.origin_us
+    }
+
     /// The start of the bucket that holds `ts_us`, which lies in the segment.
     pub fn start_of(&self, ts_us: i64) -> i64 {
         let buckets = (ts_us - self.origin_us).div_euclid(self.length_us);

@@ -74,7 +74,11 @@ impl DerivedBatch {
     ///
     /// # Errors
     /// [`BatchError::NotAscending`] when they do not.
-    pub fn append(&mut self, later: &Self) -> Result<(), BatchError> {
+    pub fn append(&mut self, later: Self) -> Result<(), BatchError> {
+        if self.is_empty() {
+            *self = later;
+            return Ok(());
+        }
         let last = |batch: &Self| batch.bars.columns().ts_us.last().copied();
         let first_us = later.bars.columns().ts_us.first().copied();
         if let (Some(last_us), Some(first_us)) = (last(self), first_us)
@@ -150,9 +154,9 @@ mod tests {
         let first = derived(&[bar_at(OPEN, 10.0)], &[5]).unwrap();
         let second = derived(&[bar_at(OPEN + 300_000_000, 10.0)], &[4]).unwrap();
         let mut joined = first.clone();
-        joined.append(&second).unwrap();
+        joined.append(second).unwrap();
         assert_eq!(joined.minutes(), [5, 4]);
-        assert!(joined.clone().append(&first).is_err());
+        assert!(joined.clone().append(first.clone()).is_err());
         assert_eq!(joined.first_difference(&joined.clone()), None);
         assert_eq!(joined.first_difference(&first), Some(1));
         let other = derived(&[bar_at(OPEN, 10.0)], &[4]).unwrap();

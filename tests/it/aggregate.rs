@@ -283,6 +283,51 @@ fn a_corrected_minute_rebuilds_exactly_its_derived_files() {
     );
 }
 
+#[test]
+fn kept_bars_and_those_made_on_the_way_are_the_same_in_sql() {
+    let lab = lab();
+    let nothing = lab.query("select count(*) from bars_1h");
+    assert_eq!(nothing, ["0"], "a view without a file");
+    lab.done(&["aggregate"]);
+    let columns = lab.query("select string_agg(column_name, ' ') from (describe bars_5m)");
+    assert_eq!(
+        columns,
+        [
+            "dataset symbol ts open high low close volume trade_count vwap session_date segment minutes"
+        ]
+    );
+    for frame in ["5m", "15m", "1h", "1d"] {
+        let kept = lab.query(&format!(
+            "select * exclude (vwap), round(vwap, 9) from bars_{frame} order by symbol, ts"
+        ));
+        let made = lab.query(&format!(
+            "select * exclude (vwap), round(vwap, 9) from bars('{frame}') order by symbol, ts"
+        ));
+        assert!(kept.len() > 100, "{frame}: {}", kept.len());
+        assert_eq!(kept, made, "{frame}");
+    }
+    lab.done(&["aggregate", "--timeframes", "4h", "--anchor", "clock"]);
+    let clock = "select * exclude (vwap) from bars('4h', anchor := 'clock') order by symbol, ts";
+    let kept = lab.query("select * exclude (vwap) from bars_4h order by symbol, ts");
+    assert_eq!(lab.query(clock), kept);
+    let unknown = lab.run(&["query", "from bars('7m')"]);
+    assert_eq!(unknown.code, 2, "{}", unknown.stderr);
+    assert!(
+        unknown
+            .stderr
+            .contains("timeframe 7m is unknown, expected one of 1m, 2m"),
+        "{}",
+        unknown.stderr
+    );
+    let volumes = "select count(*) from (select symbol, session_date, sum(volume) v from bars_1h where segment = 'regular' group by all)
+                   join bars_1d d using (symbol, session_date) where v <> d.volume";
+    assert_eq!(
+        lab.query(volumes),
+        ["0"],
+        "every regular frame sums to the day's volume"
+    );
+}
+
 /// 2023-12-11 15:00 UTC, ten in the morning in New York.
 const SOME_MINUTE: i64 = 1_702_306_800_000_000;
 

@@ -87,8 +87,8 @@ fn specs(choice: AggregationChoice, calendar: Calendar) -> Vec<AggregationSpec> 
 }
 
 fn assert_equal(engine: &DuckdbAggregator, minutes: &BarBatch, specs: &[AggregationSpec]) {
-    let by_sql = engine.aggregate(minutes, specs).unwrap();
-    let by_columns = RollupAggregator.aggregate(minutes, specs).unwrap();
+    let by_sql = engine.aggregate(&[minutes], specs).unwrap();
+    let by_columns = RollupAggregator.aggregate(&[minutes], specs).unwrap();
     for ((spec, sql), columns) in specs.iter().zip(&by_sql).zip(&by_columns) {
         if let Some(row) = sql.first_difference(columns) {
             let bar = |batch: &marketpipe::domain::DerivedBatch| {
@@ -158,7 +158,7 @@ fn equal_values_are_added_one_by_one() {
     let specs = specs(AggregationChoice::default(), Calendar::nyse());
     assert_equal(&engine, &minutes, &specs);
     let two_minutes = RollupAggregator
-        .aggregate(&minutes, &specs)
+        .aggregate(&[&minutes], &specs)
         .unwrap()
         .remove(1);
     let three_tenths = 0.1 + 0.1 + 0.1;
@@ -186,7 +186,7 @@ fn markets_that_never_close_have_utc_days() {
     let specs = specs(AggregationChoice::default(), calendar);
     assert_equal(&DuckdbAggregator::new(), &minutes, &specs);
     let days = RollupAggregator
-        .aggregate(&minutes, &specs)
+        .aggregate(&[&minutes], &specs)
         .unwrap()
         .pop()
         .unwrap();

@@ -1,3 +1,5 @@
+//! Tests of the columnar engine: against the plain definition, and for what no aggregation may lose.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -118,7 +120,7 @@ proptest! {
     fn one_pass_gives_the_bars_of_the_plain_definition(minutes in minutes()) {
         for choice in choices() {
             let specs = specs(choice);
-            let rolled = RollupAggregator.aggregate(&minutes, &specs).unwrap();
+            let rolled = RollupAggregator.aggregate(&[&minutes], &specs).unwrap();
             for (spec, rolled) in specs.iter().zip(&rolled) {
                 let plain = OhlcvCalculationService.resample(&minutes, spec).unwrap();
                 prop_assert_eq!(exact_values(rolled), exact_values(&plain), "{}", spec.canonical());
@@ -141,7 +143,7 @@ proptest! {
         #[expect(clippy::cast_possible_truncation, reason = "the volumes are small whole numbers")]
         let volume = |bars: &BarBatch, row: usize| bars.columns().volume[row] as i64;
         for spec in specs(AggregationChoice::default()) {
-            let derived = &RollupAggregator.aggregate(&minutes, &[spec]).unwrap()[0];
+            let derived = &RollupAggregator.aggregate(&[&minutes], &[spec]).unwrap()[0];
             for (day, _) in minutes.sessions() {
                 for segment in Segment::ALL {
                     if spec.frame() == Timeframe::D1 && segment != Segment::Regular {
@@ -175,7 +177,7 @@ proptest! {
     fn a_bucket_never_crosses_a_border(minutes in minutes()) {
         for choice in choices() {
             for spec in specs(choice) {
-                let derived = &RollupAggregator.aggregate(&minutes, &[spec]).unwrap()[0];
+                let derived = &RollupAggregator.aggregate(&[&minutes], &[spec]).unwrap()[0];
                 let bars = derived.bars();
                 for row in 0..derived.len() {
                     let day = session_of(Calendar::nyse(), bars.session_days()[row]).unwrap();
@@ -188,10 +190,10 @@ proptest! {
     #[test]
     fn hours_rolled_up_from_five_minute_bars_are_those_of_the_minutes(minutes in minutes()) {
         let spec = |frame| AggregationSpec::new(frame, AggregationChoice::default(), Calendar::nyse()).unwrap();
-        let five = &RollupAggregator.aggregate(&minutes, &[spec(Timeframe::M5)]).unwrap()[0];
-        let hours = &RollupAggregator.aggregate(&minutes, &[spec(Timeframe::H1)]).unwrap()[0];
+        let five = &RollupAggregator.aggregate(&[&minutes], &[spec(Timeframe::M5)]).unwrap()[0];
+        let hours = &RollupAggregator.aggregate(&[&minutes], &[spec(Timeframe::H1)]).unwrap()[0];
         // 5-minute bars as if they were minutes of the same segments.
-        let again = &RollupAggregator.aggregate(five.bars(), &[spec(Timeframe::H1)]).unwrap()[0];
+        let again = &RollupAggregator.aggregate(&[five.bars()], &[spec(Timeframe::H1)]).unwrap()[0];
         let values = |batch: &DerivedBatch| {
             let (bars, days, segments, _) = exact_values(batch);
             (bars, days, segments)
@@ -230,7 +232,7 @@ fn a_day_that_traded_only_at_the_close_has_a_bar_where_the_auction_counts() {
         };
         let spec = AggregationSpec::new(Timeframe::D1, choice, Calendar::nyse()).unwrap();
         RollupAggregator
-            .aggregate(&minutes, &[spec])
+            .aggregate(&[&minutes], &[spec])
             .unwrap()
             .remove(0)
     };
@@ -257,7 +259,7 @@ fn counts_that_overflow_are_unknown() {
     let columns = [bar(0), bar(1), bar(7)].into_iter().collect();
     let minutes = BarBatch::from_columns(columns, Calendar::nyse()).unwrap();
     let rolled = RollupAggregator
-        .aggregate(&minutes, &specs(AggregationChoice::default()))
+        .aggregate(&[&minutes], &specs(AggregationChoice::default()))
         .unwrap();
     let counts = |frame: Timeframe| {
         let at = Timeframe::ALL

@@ -29,13 +29,15 @@ pub trait BarAggregator: Send + Sync {
     /// The engine's name, as `--engine` takes it.
     fn name(&self) -> &'static str;
 
-    /// The bars of every spec, in the order of `specs`, which share one calendar; `minutes` are of one symbol.
+    /// The bars of every spec, in the order of `specs`, which share one calendar.
+    ///
+    /// `minutes` are of one symbol, one batch after the other in time, and no session lies in two of them.
     ///
     /// # Errors
     /// [`AggregateError`] when the minutes are beyond the calendar, or the engine fails.
     fn aggregate(
         &self,
-        minutes: &BarBatch,
+        minutes: &[&BarBatch],
         specs: &[AggregationSpec],
     ) -> Result<Vec<DerivedBatch>, AggregateError>;
 }

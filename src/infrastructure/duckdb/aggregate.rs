@@ -72,14 +72,14 @@ impl BarAggregator for DuckdbAggregator {
 
     fn aggregate(
         &self,
-        minutes: &BarBatch,
+        minutes: &[&BarBatch],
         specs: &[AggregationSpec],
     ) -> Result<Vec<DerivedBatch>, AggregateError> {
         let Some(calendar) = specs.first().map(AggregationSpec::calendar) else {
             return Ok(Vec::new());
         };
         let mut borders = Borders::default();
-        for (day, _) in minutes.sessions() {
+        for (day, _) in minutes.iter().flat_map(|batch| batch.sessions()) {
             let session = session_of(calendar, day).map_err(|error| failure(&error))?;
             let frame_start_us = session.minute_ts_us(0);
             for segment in Segment::ALL {
@@ -106,11 +106,13 @@ impl BarAggregator for DuckdbAggregator {
         let run = || -> Result<Vec<RecordBatch>, Box<dyn std::error::Error>> {
             let connection = self.connection()?;
             connection.execute_batch("DELETE FROM part; DELETE FROM border;")?;
-            append(&connection, "part", parts(minutes)?)?;
+            for batch in minutes {
+                append(&connection, "part", parts(batch)?)?;
+            }
             append(&connection, "border", borders.into_record_batch()?)?;
             connection.execute_batch(&format!(
                 "CREATE OR REPLACE TEMP TABLE cell AS {}",
-                rolled("part", "open_origin", CELL_MINUTES, "true")
+                rolled(("part", 1), "open_origin", CELL_MINUTES, "true")
             ))?;
             let mut results = Vec::with_capacity(specs.len());
             for spec in specs {
@@ -225,22 +227,67 @@ fn append(connection: &Connection, table: &str, rows: RecordBatch) -> Result<(),
     appender.flush()
 }
 
-/// What adding up means, over the rows of one bucket. Sums of fractions depend on their order: it is that of time.
-const SUMS: &str = "
-    arg_min(open, ts) AS open, max(high) AS high, min(low) AS low, arg_max(close, ts) AS close,
-    sum(volume ORDER BY ts) AS volume, sum(weighted ORDER BY ts) AS weighted,
-    bool_and(has_vwap) AS has_vwap,
-    CASE WHEN count(trade_count) = count(*) THEN try_cast(sum(trade_count) AS BIGINT) END AS trade_count,
-    CAST(sum(minutes) AS INTEGER) AS minutes";
+/// How a bucket's rows are brought into order before they are summed: sums of fractions depend on it.
+enum InOrder {
+    /// By their place in the bucket, of which there are so many, each of so many microseconds and with one row at most.
+    ///
+    /// Twenty times faster than sorting. DuckDB's plain `sum` has no order even on one thread: where a bucket's rows come
+    /// in two chunks it may add up both and then the two sums.
+    Places { places: u16, place_us: i64 },
+    /// By time.
+    Sorted,
+}
 
-/// The rows of `source` rolled up into the buckets of `minutes`, counted from `origin`, within their segments.
-fn rolled(source: &str, origin: &str, minutes: u16, condition: &str) -> String {
+impl InOrder {
+    fn sum(&self, column: &str) -> String {
+        match self {
+            Self::Sorted => format!("sum({column} ORDER BY ts)"),
+            Self::Places { places, place_us } => {
+                let place = |n: u16| {
+                    format!(
+                        " + ifnull(max({column}) FILTER ((ts - bucket) // {place_us} = {n}), 0.0)"
+                    )
+                };
+                format!(
+                    "(0.0::DOUBLE{})",
+                    (0..*places).map(place).collect::<String>()
+                )
+            }
+        }
+    }
+}
+
+/// What adding up means, over the rows of one bucket.
+fn sums(order: &InOrder) -> String {
+    format!(
+        "arg_min(open, ts) AS open, max(high) AS high, min(low) AS low, arg_max(close, ts) AS close,
+         {} AS volume, {} AS weighted, bool_and(has_vwap) AS has_vwap,
+         CASE WHEN count(trade_count) = count(*) THEN try_cast(sum(trade_count) AS BIGINT) END
+             AS trade_count,
+         CAST(sum(minutes) AS INTEGER) AS minutes",
+        order.sum("volume"),
+        order.sum("weighted"),
+    )
+}
+
+/// The rows of `source`, each of `place_minutes`, rolled up into the buckets of `minutes`, counted from `origin`, within
+/// their segments.
+fn rolled(
+    (source, place_minutes): (&str, u16),
+    origin: &str,
+    minutes: u16,
+    condition: &str,
+) -> String {
     let length_us = i64::from(minutes) * MINUTE_US;
+    let sums = sums(&InOrder::Places {
+        places: minutes / place_minutes,
+        place_us: i64::from(place_minutes) * MINUTE_US,
+    });
     // The remainder of a division is negative before the origin, as on weekends: made positive before it is taken off.
     let since = format!("(ts - {origin})");
     let start = format!("ts - (({since} % {length_us}) + {length_us}) % {length_us}");
     format!(
-        "SELECT day, segment, bucket AS ts, {SUMS}
+        "SELECT day, segment, bucket AS ts, {sums}
          FROM (SELECT {source}.*, greatest({start}, segment_start) AS bucket
                FROM {source} JOIN border USING (day, segment) WHERE {condition})
          GROUP BY day, segment, bucket"
@@ -254,18 +301,19 @@ fn select(spec: &AggregationSpec) -> String {
         .iter()
         .map(|segment| segment.code().to_string())
         .collect();
+    let condition = format!("segment IN ({})", codes.join(", "));
     let bars = match spec.frame().minutes() {
+        Some(CELL_MINUTES) => format!("SELECT * FROM cell WHERE {condition}"),
         Some(minutes) => {
             let source = if minutes.is_multiple_of(CELL_MINUTES) {
-                "cell"
+                ("cell", CELL_MINUTES)
             } else {
-                "part"
+                ("part", 1)
             };
             let origin = match spec.anchor() {
                 Anchor::Open => "open_origin",
                 Anchor::Clock => "clock_origin",
             };
-            let condition = format!("segment IN ({})", codes.join(", "));
             rolled(source, origin, minutes, &condition)
         }
         None => {
@@ -279,10 +327,11 @@ fn select(spec: &AggregationSpec) -> String {
                 ),
             };
             format!(
-                "SELECT day, {regular} AS segment, session_open AS ts, {SUMS}
+                "SELECT day, {regular} AS segment, session_open AS ts, {}
                  FROM (SELECT cell.*, session_open FROM cell JOIN border USING (day, segment)
                        WHERE segment = {regular}{auction})
-                 GROUP BY day, session_open"
+                 GROUP BY day, session_open",
+                sums(&InOrder::Sorted)
             )
         }
     };

@@ -1,0 +1,185 @@
+//! `query --output`: rows into a file that is complete or not there. Knows the formats by their extensions.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow_ipc::writer::FileWriter;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::exit::{CliError, Exit};
+use super::output::OutputFormat;
+use super::query::Printer;
+use crate::infrastructure::duckdb::{QueryError, QuerySession, RowSink};
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy)]
+enum FileFormat {
+    Parquet,
+    Arrow,
+    Text(OutputFormat),
+}
+
+/// A file to be written.
+pub(super) struct Destination {
+    path: PathBuf,
+    format: FileFormat,
+}
+
+impl Destination {
+    /// The file at `path`, which is replaced only when that is wanted.
+    pub(super) fn at(path: &Path, replaces: bool) -> Result<Self, CliError> {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let format = match extension.map(str::to_ascii_lowercase).as_deref() {
+            Some("parquet") => FileFormat::Parquet,
+            Some("arrow") => FileFormat::Arrow,
+            Some("csv") => FileFormat::Text(OutputFormat::Csv),
+            Some("json") => FileFormat::Text(OutputFormat::Json),
+            Some("jsonl") => FileFormat::Text(OutputFormat::Jsonl),
+            _ => {
+                let message = format!("--output {}: its ending names no format", path.display());
+                return Err(CliError::new(Exit::Usage, message)
+                    .with_hint("known are .parquet, .csv, .json, .jsonl and .arrow"));
+            }
+        };
+        if !replaces && path.symlink_metadata().is_ok() {
+            let message = format!("{} exists", path.display());
+            return Err(CliError::new(Exit::Usage, message)
+                .with_hint("name another file, or replace it with --force"));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            format,
+        })
+    }
+
+    /// Where the rows go.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs the query into a file beside and moves it to its place when it is complete; returns rows and bytes.
+    pub(super) fn write(self, query: &QuerySession, sql: &str) -> Result<(u64, u64), QueryError> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = format!(".{name}.{}", std::process::id());
+        let beside = self.path.with_file_name(beside);
+        let written = self.write_to(&beside, query, sql).and_then(|rows| {
+            let bytes = fs::metadata(&beside)?.len();
+            fs::rename(&beside, &self.path)?;
+            Ok((rows, bytes))
+        });
+        if written.is_err() {
+            _ = fs::remove_file(&beside);
+        }
+        written
+    }
+
+    fn write_to(&self, path: &Path, query: &QuerySession, sql: &str) -> Result<u64, QueryError> {
+        let mut out = File::create(path).map(BufWriter::new)?;
+        let mut rows = 0;
+        match self.format {
+            FileFormat::Text(format) => {
+                let mut printer = Printer::new(format, &mut out, None);
+                query.select(sql, &mut counted(&mut printer, &mut rows))?;
+                printer.finish()?;
+            }
+            FileFormat::Parquet => {
+                let mut sink = ParquetSink {
+                    out: Some(&mut out),
+                    writer: None,
+                };
+                query.select(sql, &mut counted(&mut sink, &mut rows))?;
+                if let Some(writer) = sink.writer {
+                    writer.close().map_err(io::Error::other)?;
+                }
+            }
+            FileFormat::Arrow => {
+                let mut sink = ArrowSink {
+                    out: Some(&mut out),
+                    writer: None,
+                };
+                query.select(sql, &mut counted(&mut sink, &mut rows))?;
+                if let Some(mut writer) = sink.writer {
+                    writer.finish().map_err(io::Error::other)?;
+                }
+            }
+        }
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(rows)
+    }
+}
+
+/// Counts the rows on their way to `sink`.
+fn counted<'a>(sink: &'a mut dyn RowSink, rows: &'a mut u64) -> Counted<'a> {
+    Counted { sink, rows }
+}
+
+struct Counted<'a> {
+    sink: &'a mut dyn RowSink,
+    rows: &'a mut u64,
+}
+
+impl RowSink for Counted<'_> {
+    fn begin(&mut self, columns: &SchemaRef) -> io::Result<()> {
+        self.sink.begin(columns)
+    }
+
+    fn take(&mut self, rows: &RecordBatch) -> io::Result<()> {
+        *self.rows += u64::try_from(rows.num_rows()).unwrap_or(0);
+        self.sink.take(rows)
+    }
+}
+
+struct ParquetSink<'a> {
+    /// Goes to the writer when the columns are known.
+    out: Option<&'a mut BufWriter<File>>,
+    writer: Option<ArrowWriter<&'a mut BufWriter<File>>>,
+}
+
+impl RowSink for ParquetSink<'_> {
+    fn begin(&mut self, columns: &SchemaRef) -> io::Result<()> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .build();
+        if let Some(out) = self.out.take() {
+            let writer = ArrowWriter::try_new(out, columns.clone(), Some(properties));
+            self.writer = Some(writer.map_err(io::Error::other)?);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, rows: &RecordBatch) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        writer.write(rows).map_err(io::Error::other)
+    }
+}
+
+struct ArrowSink<'a> {
+    /// Goes to the writer when the columns are known.
+    out: Option<&'a mut BufWriter<File>>,
+    writer: Option<FileWriter<&'a mut BufWriter<File>>>,
+}
+
+impl RowSink for ArrowSink<'_> {
+    fn begin(&mut self, columns: &SchemaRef) -> io::Result<()> {
+        if let Some(out) = self.out.take() {
+            let writer = FileWriter::try_new(out, columns).map_err(io::Error::other)?;
+            self.writer = Some(writer);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, rows: &RecordBatch) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        writer.write(rows).map_err(io::Error::other)
+    }
+}
