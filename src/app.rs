@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::aggregation::{AggregationPorts, AggregationRunnerService, RollupAggregator};
+use crate::aggregation::{
+    AggregationPorts, AggregationRequest, AggregationRunnerService, FrameChoice, RollupAggregator,
+    Scope,
+};
 use crate::config::{Config, ConfigError, Engine};
 use crate::domain::job::JobOwner;
 use crate::domain::ports::{
@@ -365,6 +368,33 @@ impl App {
             events,
             clock: self.clock(),
         })
+    }
+
+    /// How many of the kept derived bars that `sql` reads are older than their minutes, in symbol-years and frames.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn stale_partitions(
+        &self,
+        stores: &Stores,
+        sql: &str,
+        events: Arc<dyn EventPublisher>,
+    ) -> Result<usize, AppError> {
+        let (frames, selection) = views::derived_frames(sql);
+        if frames.is_empty() {
+            return Ok(0);
+        }
+        let config = &self.config.aggregation;
+        let request = AggregationRequest {
+            dataset: None,
+            symbols: selection.symbols,
+            sessions: selection.sessions,
+            frames: FrameChoice::Exactly(frames),
+            choice: config.choice,
+            scope: Scope::Stale,
+        };
+        let runner = self.aggregation_runner(stores, config.engine, events);
+        Ok(runner.plan(&request)?.partitions())
     }
 
     /// A locked-down query session over the catalog's files; the guard keeps them in place while it is used.

@@ -8,7 +8,7 @@
 //! ```text
 //! main.rs -> cli -> app (composition root)
 //!                    |
-//!                ingestion             use cases: know the domain and its ports only
+//!          ingestion, aggregation      use cases: know the domain and its ports only, never each other
 //!                    |
 //!                  domain              values, rules, events, ports: names no I/O crate
 //!                    ^
@@ -22,7 +22,9 @@
 //! 2. One ingest, from the command to the file: [`cli`] reads the arguments, [`app`] puts the parts together,
 //!    [`ingestion::plan`] decides what is missing, [`ingestion::coordinator`] fetches and judges,
 //!    [`infrastructure::lake`] commits. [`domain::gaps`] says what is missing afterwards.
-//! 3. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
+//! 3. Longer bars: [`domain::aggregation_spec`] says what they are, [`aggregation::plan`] which are stale,
+//!    [`aggregation::rollup`] adds them up, [`aggregation::runner`] commits them.
+//! 4. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
 //!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
 
 pub mod aggregation;

@@ -37,6 +37,16 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
             session.app.directory().root().display()
         ));
     }
+    if let Some(stores) = &stores {
+        let stale = session
+            .app
+            .stale_partitions(stores, &sql, session.events())?;
+        if stale > 0 {
+            session.say(&format!(
+                "note: {stale} derived files are missing or older than their minutes; `marketpipe aggregate` makes them"
+            ));
+        }
+    }
     let destination = args
         .output
         .as_deref()

@@ -288,7 +288,17 @@ fn kept_bars_and_those_made_on_the_way_are_the_same_in_sql() {
     let lab = lab();
     let nothing = lab.query("select count(*) from bars_1h");
     assert_eq!(nothing, ["0"], "a view without a file");
+    let stale = lab.done(&["query", "from bars_1h where symbol = 'AAPL'"]);
+    assert!(
+        stale
+            .stderr
+            .contains("2 derived files are missing or older than their minutes"),
+        "{}",
+        stale.stderr
+    );
     lab.done(&["aggregate"]);
+    let fresh = lab.done(&["query", "select count(*) from bars_1h"]);
+    assert_eq!(fresh.stderr, "");
     let columns = lab.query("select string_agg(column_name, ' ') from (describe bars_5m)");
     assert_eq!(
         columns,

@@ -82,6 +82,17 @@ impl Wanted {
     }
 }
 
+/// The frames of derived bars that a statement reads as they are kept, and whose.
+pub fn derived_frames(sql: &str) -> (Vec<Timeframe>, BarSelection) {
+    let named = |frame: &Timeframe| {
+        *frame != Timeframe::M1 && sql.to_ascii_lowercase().contains(&format!("bars_{frame}"))
+    };
+    (
+        Timeframe::ALL.into_iter().filter(named).collect(),
+        bounds_of(sql),
+    )
+}
+
 /// The files that a statement can need; `None` when it needs none at all.
 pub fn needed_files(sql: &str) -> Option<BarSelection> {
     let wanted = Wanted::by(sql);
