@@ -377,13 +377,9 @@ impl App {
         sql: &str,
         memory_mb: Option<u32>,
     ) -> Result<(QuerySession, Option<LockGuard>), AppError> {
-        let (files, guard): (Vec<(PartitionFile, PathBuf)>, _) = match stores {
-            Some(stores) => {
-                let selection = BarSelection {
-                    // Those who ask for minutes alone need not wait for the list of all the others.
-                    timeframe: views::only_frame(sql),
-                    ..BarSelection::default()
-                };
+        let needed = stores.zip(views::needed_files(sql));
+        let (files, guard): (Vec<(PartitionFile, PathBuf)>, _) = match needed {
+            Some((stores, selection)) => {
                 let (files, guard) = stores.bars.pin_files(&selection)?;
                 (files, Some(guard))
             }

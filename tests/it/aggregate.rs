@@ -328,6 +328,139 @@ fn kept_bars_and_those_made_on_the_way_are_the_same_in_sql() {
     );
 }
 
+#[test]
+fn rows_go_to_a_file_that_is_complete_or_not_there() {
+    let lab = lab();
+    lab.done(&["aggregate"]);
+    let folder = lab.folder.path();
+    let days = "select symbol, session_date, close, volume from bars_1d order by all";
+    let expected = lab.query(days);
+    for name in [
+        "days.parquet",
+        "days.arrow",
+        "days.csv",
+        "days.json",
+        "days.jsonl",
+    ] {
+        let ran = lab.done(&["query", days, "--output", name]);
+        assert_eq!(ran.stdout, "", "{name}");
+        assert!(
+            ran.stderr.contains(&format!("{} rows, ", expected.len())),
+            "{}",
+            ran.stderr
+        );
+        let again = lab.run(&["query", days, "--output", name]);
+        assert_eq!(again.code, 2, "{name}");
+        assert!(
+            again.stderr.contains("exists") && again.stderr.contains("--force"),
+            "{}",
+            again.stderr
+        );
+        lab.done(&["query", days, "--output", name, "--force"]);
+    }
+    let csv = std::fs::read_to_string(folder.join("days.csv")).unwrap();
+    assert_eq!(csv.lines().skip(1).collect::<Vec<_>>(), expected);
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("days.json")).unwrap()).unwrap();
+    assert_eq!(json["rows"].as_array().unwrap().len(), expected.len());
+    let file = std::fs::File::open(folder.join("days.parquet")).unwrap();
+    let parquet =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    assert_eq!(
+        parquet.metadata().file_metadata().num_rows(),
+        i64::try_from(expected.len()).unwrap()
+    );
+    let file = std::fs::File::open(folder.join("days.arrow")).unwrap();
+    let arrow = arrow_ipc::reader::FileReader::try_new(file, None).unwrap();
+    assert_eq!(
+        arrow.map(|rows| rows.unwrap().num_rows()).sum::<usize>(),
+        expected.len()
+    );
+    let before = std::fs::read_dir(folder).unwrap().count();
+    let unknown = lab.run(&["query", days, "--output", "days.xlsx"]);
+    assert_eq!(unknown.code, 2, "{}", unknown.stderr);
+    assert!(unknown.stderr.contains(".parquet"), "{}", unknown.stderr);
+    let wrong = lab.run(&[
+        "query",
+        "select no_such from bars_1d",
+        "--output",
+        "wrong.csv",
+    ]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+    let endless =
+        "select count(*) from bars_1m a, bars_1m b, bars_1m c where a.open + b.open > c.open";
+    let late = lab.run(&["query", endless, "--timeout", "1", "--output", "late.csv"]);
+    assert_eq!(late.code, 8, "{}", late.stderr);
+    assert!(
+        late.stderr.contains("longer than 1 s") && late.stderr.contains("--timeout"),
+        "{}",
+        late.stderr
+    );
+    assert_eq!(
+        std::fs::read_dir(folder).unwrap().count(),
+        before,
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn leaving_files_unopened_changes_no_answer() {
+    let lab = lab();
+    lab.done(&["aggregate"]);
+    let conditions = [
+        "symbol = 'AAPL'",
+        "symbol in ('MSFT')",
+        "symbol = 'NOSUCH'",
+        "symbol = 'AAPL' and session_date >= '2024-01-02' and session_date < '2024-01-05'",
+        "session_date between '2023-12-28' and '2024-01-03' and segment = 'regular'",
+        "session_date = '2023-11-24' and volume > 100",
+        "symbol = 'AAPL' and symbol = 'MSFT'",
+        "session_date > '2024-01-10' and session_date < '2024-01-02'",
+        "symbol = 'AAPL' or symbol = 'MSFT'",
+        "symbol <> 'AAPL' and session_date <= '2023-11-01'",
+    ];
+    for view in ["bars_1m", "bars_1h", "bars_1d", "bars('2h')"] {
+        for condition in conditions {
+            let columns = "symbol, ts, open, close, volume, session_date";
+            let bounded = lab.query(&format!(
+                "select {columns} from {view} where {condition} order by all"
+            ));
+            // A nested statement is left to DuckDB alone.
+            let whole = lab.query(&format!(
+                "select {columns} from (from {view}) where {condition} order by all"
+            ));
+            assert_eq!(bounded, whole, "{view} {condition}");
+        }
+    }
+}
+
+#[test]
+fn sql_cannot_reach_what_it_may_not() {
+    let lab = lab();
+    lab.done(&["aggregate"]);
+    let secret = lab.folder.path().join("secret.csv");
+    std::fs::write(&secret, "a\n1\n").unwrap();
+    let database = lab.data().join("marketpipe.db");
+    for sql in [
+        format!("from read_csv('{}')", secret.display()),
+        format!("from bars_5m, read_text('{}')", secret.display()),
+        format!("from sqlite_scan('{}', 'job')", database.display()),
+        format!(
+            "copy (from bars_5m) to '{}/out.csv'",
+            lab.folder.path().display()
+        ),
+        "set enable_external_access = true".to_owned(),
+        "install httpfs".to_owned(),
+        "create table t as from bars_5m".to_owned(),
+        "from read_parquet('https://example.com/a.parquet')".to_owned(),
+        "drop view bars_5m".to_owned(),
+    ] {
+        let ran = lab.run(&["query", &sql]);
+        assert_eq!(ran.code, 2, "{sql}: {}{}", ran.stdout, ran.stderr);
+    }
+    assert!(!lab.folder.path().join("out.csv").exists());
+}
+
 /// 2023-12-11 15:00 UTC, ten in the morning in New York.
 const SOME_MINUTE: i64 = 1_702_306_800_000_000;
 

@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod connection;
+mod prune;
 pub mod tables;
 pub mod views;
 

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::connection::{QueryError, QueryLimits, QuerySession, sql_text};
+use super::prune::bounds_of;
 use super::tables::QueryTable;
 use crate::domain::aggregation_spec::BucketGrid;
+use crate::domain::ports::BarSelection;
 use crate::domain::{Anchor, Calendar, Segment, Session, Timeframe};
 use ::duckdb::types::{TimeUnit, Value};
 
@@ -80,12 +82,18 @@ impl Wanted {
     }
 }
 
-/// The frame whose files alone a statement can need; `None` when it can need several.
-pub fn only_frame(sql: &str) -> Option<Timeframe> {
-    match Wanted::by(sql).frames[..] {
+/// The files that a statement can need; `None` when it needs none at all.
+pub fn needed_files(sql: &str) -> Option<BarSelection> {
+    let wanted = Wanted::by(sql);
+    let timeframe = match wanted.frames[..] {
+        [] => return None,
         [only] => Some(only),
         _ => None,
-    }
+    };
+    Some(BarSelection {
+        timeframe,
+        ..bounds_of(sql)
+    })
 }
 
 /// The statement that makes the view of one frame.

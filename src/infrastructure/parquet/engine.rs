@@ -390,9 +390,9 @@ fn writer_properties(effort: Effort, entry: Option<KeyValue>) -> WriterPropertie
         .set_column_dictionary_enabled(column("segment"), true);
     // Dictionaries are short and slow to build: where only time counts the dates are counted up.
     properties = match effort {
-        Effort::Least => {
-            properties.set_column_encoding(column("session_date"), Encoding::DELTA_BINARY_PACKED)
-        }
+        Effort::Least => properties
+            .set_column_encoding(column("trade_count"), Encoding::DELTA_BINARY_PACKED)
+            .set_column_encoding(column("session_date"), Encoding::DELTA_BINARY_PACKED),
         Effort::Usual | Effort::High => {
             properties.set_column_dictionary_enabled(column("session_date"), true)
         }
