@@ -420,3 +420,6 @@ fn failure(cause: &dyn std::fmt::Display) -> AggregateError {
         context: cause.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;
