@@ -398,7 +398,7 @@ fn threads() -> usize {
 fn chunks_of(years: &[YearWork]) -> Vec<&[YearWork]> {
     let files: usize = years.iter().map(|year| year.frames.len()).sum();
     let files_a_year = files.div_ceil(years.len().max(1)).max(1);
-    let share = years.len().div_ceil(threads() * 4);
+    let share = years.len().div_ceil(threads() * 8);
     let size = share.clamp(1, (FILES_A_COMMIT / files_a_year).max(1));
     years.chunks(size).collect()
 }
