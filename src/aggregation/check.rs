@@ -68,8 +68,11 @@ impl AggregationRunnerService {
             .load_sources(&of.dataset, &of.symbol, of.year, &[]);
         let expected = sources
             .map_err(super::runner::Failed::from)
-            .and_then(|sources| self.derive(&year.frames, &sources, &BTreeMap::new()));
-        let expected = match expected {
+            .and_then(|sources| {
+                let expected = self.derive(&year.frames, &sources, &BTreeMap::new())?;
+                Ok((expected, sources.files))
+            });
+        let (expected, files) = match expected {
             Ok(expected) => expected,
             Err(failed) => {
                 for frame in &year.frames {
@@ -86,7 +89,12 @@ impl AggregationRunnerService {
                 Staleness::OtherSpec | Staleness::OtherMinutes => note(frame, CheckFinding::Stale),
                 Staleness::Damaged | Staleness::Fresh => {
                     let kept = match self.ports.derived.load_derived(&key) {
-                        Ok(kept) => kept.map_or_else(DerivedBatch::empty, |(_, bars)| bars),
+                        // Minutes that came after the plan was made are no fault of the bars.
+                        Ok(Some(kept)) if kept.sources != files => {
+                            note(frame, CheckFinding::Stale);
+                            continue;
+                        }
+                        Ok(kept) => kept.map_or_else(DerivedBatch::empty, |kept| kept.bars),
                         Err(error) => {
                             note(frame, CheckFinding::Damaged(error.to_string()));
                             continue;

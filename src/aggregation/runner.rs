@@ -11,7 +11,7 @@ use crate::domain::causes::with_causes;
 use crate::domain::event::Event;
 use crate::domain::ports::{
     BarAggregator, BarSelection, BarStore, Clock, DerivedOutcome, DerivedPartition, DerivedStore,
-    EventPublisher, SourceFile, Sources, StoreError, StoreErrorKind,
+    EventPublisher, KeptBars, SourceFile, Sources, StoreError, StoreErrorKind,
 };
 use crate::domain::stop::StopSignal;
 use crate::domain::{AggregationSpec, BarBatch, DerivedBatch, Period, Timeframe};
@@ -119,6 +119,7 @@ impl AggregationRunnerService {
             });
             let outdated = self.carry_out(&plan.years, request, stop, &mut report)?;
             if outdated.is_empty() || stop.is_stopped() {
+                report.years_not_done += outdated.len();
                 break;
             }
             if round == ROUNDS {
@@ -280,7 +281,7 @@ impl AggregationRunnerService {
         &self,
         frames: &[FrameWork],
         sources: &Sources,
-        kept: &BTreeMap<Timeframe, (Vec<SourceFile>, DerivedBatch)>,
+        kept: &BTreeMap<Timeframe, KeptBars>,
     ) -> Result<Vec<DerivedBatch>, Failed> {
         let specs: Vec<AggregationSpec> = frames.iter().map(|frame| frame.spec).collect();
         let mut derived = vec![DerivedBatch::empty(); specs.len()];
@@ -316,7 +317,7 @@ impl AggregationRunnerService {
         &self,
         year: &YearWork,
         request: &AggregationRequest,
-    ) -> BTreeMap<Timeframe, (Vec<SourceFile>, DerivedBatch)> {
+    ) -> BTreeMap<Timeframe, KeptBars> {
         let mut kept = BTreeMap::new();
         // A year is worth reading in full when one of its frames has to be.
         let is_incremental = request.scope == super::plan::Scope::Stale
@@ -330,8 +331,11 @@ impl AggregationRunnerService {
         for frame in &year.frames {
             let key = year.of.partition(frame.spec.frame());
             match self.ports.derived.load_derived(&key) {
-                Ok(Some(found)) => _ = kept.insert(frame.spec.frame(), found),
-                Ok(None) => {}
+                // Another process may have made it by another spec since the plan.
+                Ok(Some(found)) if found.spec == frame.spec.canonical() => {
+                    kept.insert(frame.spec.frame(), found);
+                }
+                Ok(_) => {}
                 // It is made anew from minutes.
                 Err(error) => tracing::debug!("{key} is not reused: {error}"),
             }
@@ -422,11 +426,8 @@ fn internal(reason: String) -> Failed {
 }
 
 /// The sources that all frames were made from; none unless all frames are there.
-fn common_sources(
-    kept: &BTreeMap<Timeframe, (Vec<SourceFile>, DerivedBatch)>,
-    frames: usize,
-) -> Vec<SourceFile> {
-    let mut lists = kept.values().map(|(sources, _)| sources);
+fn common_sources(kept: &BTreeMap<Timeframe, KeptBars>, frames: usize) -> Vec<SourceFile> {
+    let mut lists = kept.values().map(|kept| &kept.sources);
     match lists.next() {
         Some(first) if kept.len() == frames => {
             let mut common = first.clone();
@@ -440,8 +441,8 @@ fn common_sources(
 }
 
 /// The bars of one month out of a year's.
-fn month_of(kept: Option<&(Vec<SourceFile>, DerivedBatch)>, period: Period) -> DerivedBatch {
-    let (Some((_, bars)), Some((first, last))) = (kept, period.month_dates()) else {
+fn month_of(kept: Option<&KeptBars>, period: Period) -> DerivedBatch {
+    let (Some(KeptBars { bars, .. }), Some((first, last))) = (kept, period.month_dates()) else {
         return DerivedBatch::empty();
     };
     let days = bars.bars().session_days();

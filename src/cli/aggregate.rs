@@ -24,8 +24,16 @@ const NAMED_FAILURES: usize = 10;
 /// Aggregates or checks, from the arguments to the exit code.
 pub(super) fn run(session: &CliSession, args: &AggregateArgs) -> Result<Exit, CliError> {
     let request = request_of(session, args)?;
-    // Nothing is made where nothing is kept.
-    let stores = session.stores()?;
+    // Nothing is made where nothing is kept; what is kept may be of an older version, which only writers bring up to date.
+    if !session.app.directory().database().exists() {
+        return Err(session.nothing_kept());
+    }
+    let stores = if args.check {
+        session.stores()?
+    } else {
+        let wait = Duration::from_secs(args.limits.wait);
+        session.app.open_stores(session.events(), wait)?
+    };
     let missing = without_minutes(&stores, &request)?;
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(Symbol::as_str).collect();
@@ -39,9 +47,11 @@ pub(super) fn run(session: &CliSession, args: &AggregateArgs) -> Result<Exit, Cl
         check(session, &stores, &request, engine, args.sample, &stopping)?
     } else {
         let engine = args.engine.unwrap_or(configured);
-        let wait = Duration::from_secs(args.limits.wait);
-        let stores = session.app.open_stores(session.events(), wait)?;
-        aggregate(session, &stores, &request, engine, &stopping)?
+        let report = aggregate(session, &stores, &request, engine, &stopping)?;
+        if session.global.format.is_some() {
+            session.write_rows("aggregate", &COLUMNS, [row(&report)])?;
+        }
+        exit_of(&report, &stopping)
     };
     Ok(match exit {
         Exit::Done if !missing.is_empty() => Exit::Partial,
@@ -67,7 +77,9 @@ pub(super) fn after_ingest(
         choice: config.choice,
         scope: Scope::Stale,
     };
-    aggregate(session, stores, &request, config.engine, stopping)
+    // The ingest's row is the one document on stdout.
+    let report = aggregate(session, stores, &request, config.engine, stopping)?;
+    Ok(exit_of(&report, stopping))
 }
 
 fn request_of(session: &CliSession, args: &AggregateArgs) -> Result<AggregationRequest, CliError> {
@@ -119,7 +131,7 @@ fn aggregate(
     request: &AggregationRequest,
     engine: Engine,
     stopping: &Stopping,
-) -> Result<Exit, CliError> {
+) -> Result<AggregationReport, CliError> {
     let runner = session
         .app
         .aggregation_runner(stores, engine, session.events());
@@ -130,10 +142,7 @@ fn aggregate(
     } else {
         session.insist(&words);
     }
-    if session.global.format.is_some() {
-        session.write_rows("aggregate", &COLUMNS, [row(&report)])?;
-    }
-    Ok(exit_of(&report, stopping))
+    Ok(report)
 }
 
 fn exit_of(report: &AggregationReport, stopping: &Stopping) -> Exit {

@@ -154,9 +154,15 @@ impl Ran {
         let ingested = self.tell(session);
         let aggregated =
             aggregate::after_ingest(session, &stores, &dataset, symbols, sessions, &stopping);
-        match (ingested?, aggregated?) {
-            (Exit::Done, aggregated) => Ok(aggregated),
-            (ingested, _) => Ok(ingested),
+        match (ingested, aggregated) {
+            (Ok(Exit::Done), aggregated) => aggregated,
+            (Ok(_), Ok(Exit::Storage)) => Ok(Exit::Storage),
+            (Ok(_), Err(error)) => Err(error),
+            (Err(ingested), Err(error)) => {
+                session.insist(error.render().trim_end());
+                Err(ingested)
+            }
+            (ingested, Ok(_)) => ingested,
         }
     }
 }

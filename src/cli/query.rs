@@ -50,7 +50,7 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
     let destination = args
         .output
         .as_deref()
-        .map(|path| Destination::at(path, args.force))
+        .map(|path| Destination::at(path, args.force, session.app.directory().root()))
         .transpose()?;
     let (query_session, _files_stay) =
         session
@@ -96,6 +96,9 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
     }
 }
 
+/// How often a query that should end is told so.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(50);
+
 /// Cancels the query on Ctrl-C and when its time is up; the flag tells which.
 fn interrupt_when_asked(
     query: Arc<InterruptHandle>,
@@ -119,7 +122,11 @@ fn interrupt_when_asked(
                 _ = tokio::signal::ctrl_c() => {}
                 () = time_is_up => flag.store(true, Ordering::Relaxed),
             }
-            query.interrupt();
+            // A query that is still being prepared forgets an interruption: it is told until it ends.
+            loop {
+                query.interrupt();
+                tokio::time::sleep(INTERRUPT_EVERY).await;
+            }
         });
     });
     Ok(has_timed_out)

@@ -28,11 +28,12 @@ enum FileFormat {
 pub(super) struct Destination {
     path: PathBuf,
     format: FileFormat,
+    replaces: bool,
 }
 
 impl Destination {
-    /// The file at `path`, which is replaced only when that is wanted.
-    pub(super) fn at(path: &Path, replaces: bool) -> Result<Self, CliError> {
+    /// The file at `path`, which is replaced only when that is wanted and never lies in the data folder `kept`.
+    pub(super) fn at(path: &Path, replaces: bool, kept: &Path) -> Result<Self, CliError> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         let format = match extension.map(str::to_ascii_lowercase).as_deref() {
             Some("parquet") => FileFormat::Parquet,
@@ -46,6 +47,17 @@ impl Destination {
                     .with_hint("known are .parquet, .csv, .json, .jsonl and .arrow"));
             }
         };
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+        if let (Ok(folder), Ok(kept)) = (folder, fs::canonicalize(kept))
+            && folder.starts_with(&kept)
+        {
+            let message = format!("{} lies in the data folder", path.display());
+            return Err(CliError::new(Exit::Usage, message)
+                .with_hint("what is kept there is replaced by ingests and aggregations alone; name another folder"));
+        }
         if !replaces && path.symlink_metadata().is_ok() {
             let message = format!("{} exists", path.display());
             return Err(CliError::new(Exit::Usage, message)
@@ -54,6 +66,7 @@ impl Destination {
         Ok(Self {
             path: path.to_owned(),
             format,
+            replaces,
         })
     }
 
@@ -69,7 +82,13 @@ impl Destination {
         let beside = self.path.with_file_name(beside);
         let written = self.write_to(&beside, query, sql).and_then(|rows| {
             let bytes = fs::metadata(&beside)?.len();
-            fs::rename(&beside, &self.path)?;
+            if self.replaces {
+                fs::rename(&beside, &self.path)?;
+            } else {
+                // Unlike a rename this fails where somebody else was faster.
+                fs::hard_link(&beside, &self.path)?;
+                fs::remove_file(&beside)?;
+            }
             Ok((rows, bytes))
         });
         if written.is_err() {
@@ -79,7 +98,7 @@ impl Destination {
     }
 
     fn write_to(&self, path: &Path, query: &QuerySession, sql: &str) -> Result<u64, QueryError> {
-        let mut out = File::create(path).map(BufWriter::new)?;
+        let mut out = File::create_new(path).map(BufWriter::new)?;
         let mut rows = 0;
         match self.format {
             FileFormat::Text(format) => {

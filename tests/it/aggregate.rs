@@ -329,6 +329,8 @@ fn kept_bars_and_those_made_on_the_way_are_the_same_in_sql() {
         "{}",
         unknown.stderr
     );
+    let anchor = lab.run(&["query", "from bars('1h', anchor := 'noon')"]);
+    assert_eq!(anchor.code, 2, "{}", anchor.stderr);
     let volumes = "select count(*) from (select symbol, session_date, sum(volume) v from bars_1h where segment = 'regular' group by all)
                    join bars_1d d using (symbol, session_date) where v <> d.volume";
     assert_eq!(
@@ -390,6 +392,13 @@ fn rows_go_to_a_file_that_is_complete_or_not_there() {
     let unknown = lab.run(&["query", days, "--output", "days.xlsx"]);
     assert_eq!(unknown.code, 2, "{}", unknown.stderr);
     assert!(unknown.stderr.contains(".parquet"), "{}", unknown.stderr);
+    let kept = lab.run(&["query", days, "--output", "data/lake/days.parquet"]);
+    assert_eq!(kept.code, 2, "{}", kept.stderr);
+    assert!(
+        kept.stderr.contains("lies in the data folder"),
+        "{}",
+        kept.stderr
+    );
     let wrong = lab.run(&[
         "query",
         "select no_such from bars_1d",
@@ -530,6 +539,7 @@ fn what_is_wrong_is_found_and_made_good() {
     lab.done(&["aggregate", "--full", "--symbols", "MSFT"]);
     lab.done(&["aggregate", "--check"]);
     assert_eq!(lab.files(), files);
+    lab.done(&["aggregate", "--full", "--wait", "0"]);
 }
 
 #[test]
@@ -568,7 +578,10 @@ fn an_ingest_aggregates_what_it_was_about() {
         "2024-01-31",
         "--aggregate",
     ];
-    lab.done(&[&["ingest", "--symbols", "AAPL"], &range[..]].concat());
+    let format = ["--format", "json"];
+    let ran = lab.done(&[&["ingest", "--symbols", "AAPL"], &range[..], &format[..]].concat());
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["schema"], "marketpipe.ingest/1", "one document");
     let names: Vec<String> = derived(&lab.files())
         .keys()
         .map(|path| path.to_str().unwrap().to_owned())

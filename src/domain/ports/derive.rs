@@ -60,6 +60,17 @@ pub struct Sources {
     pub minutes: Vec<Option<BarBatch>>,
 }
 
+/// Derived bars as they are kept.
+#[derive(Debug, Clone)]
+pub struct KeptBars {
+    /// The spec that made them, in its canonical words.
+    pub spec: String,
+    /// The files of minutes that they were made from, ascending by month.
+    pub sources: Vec<SourceFile>,
+    /// The bars.
+    pub bars: DerivedBatch,
+}
+
 /// What the store remembers of a derived partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derivation {
@@ -126,11 +137,8 @@ pub trait DerivedStore: Send + Sync {
         known: &[SourceFile],
     ) -> Result<Sources, StoreError>;
 
-    /// The bars of a derived partition with what they were made from, proven against the catalog; `None` without a file.
-    fn load_derived(
-        &self,
-        key: &PartitionKey,
-    ) -> Result<Option<(Vec<SourceFile>, DerivedBatch)>, StoreError>;
+    /// The bars of a derived partition with how they were made, proven against the catalog; `None` without a file.
+    fn load_derived(&self, key: &PartitionKey) -> Result<Option<KeptBars>, StoreError>;
 
     /// Makes the partitions durable; may be called from several threads at once. One that cannot be written is reported in its receipt and holds up no other.
     ///

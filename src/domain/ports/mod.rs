@@ -9,7 +9,7 @@ pub mod store;
 pub use clock::Clock;
 pub use derive::{
     AggregateError, BarAggregator, Derivation, DerivedOutcome, DerivedPartition, DerivedReceipt,
-    DerivedStore, SourceFile, Sources,
+    DerivedStore, KeptBars, SourceFile, Sources,
 };
 pub use events::{EventPublisher, EventSubscriber};
 pub use provider::{

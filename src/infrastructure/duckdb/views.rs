@@ -196,7 +196,8 @@ fn bars_macro() -> String {
                 session_date, segment, count(*)::INTEGER AS minutes
          FROM (
              SELECT m.*,
-                    CASE WHEN frame = '1d' AND symbol LIKE '%/%' THEN session_date::TIMESTAMP
+                    CASE WHEN anchor NOT IN ('open', 'clock') THEN error('anchor ' || anchor || ' is unknown, expected open or clock')::TIMESTAMP
+                         WHEN frame = '1d' AND symbol LIKE '%/%' THEN session_date::TIMESTAMP
                          WHEN frame = '1d' THEN session_open
                          WHEN {length} IS NULL THEN error('timeframe ' || frame || ' is unknown, expected one of {frames}')::TIMESTAMP
                          ELSE greatest(make_timestamp({start}), CASE WHEN symbol LIKE '%/%' THEN session_date::TIMESTAMP ELSE segment_start END)

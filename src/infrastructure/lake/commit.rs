@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Transaction;
 
@@ -30,6 +31,9 @@ use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, RedoRecord, fenc
 use super::lock::{LockGuard, PublishLock, lock_store};
 use super::prepare::{DerivedFrom, FileChange, PreparedPartition};
 use super::{LakeStore, REMOVAL_PREFIX};
+
+/// How long readers of files, this process's own among them, may take to leave, whatever the wait for other writers is.
+const READERS_LEAVE: Duration = Duration::from_secs(5);
 
 /// What is recorded together with the files of a commit.
 #[derive(Debug, Clone, Copy)]
@@ -110,20 +114,23 @@ impl LakeStore {
         let changes_files = prepared
             .iter()
             .any(|partition| !matches!(partition.change, FileChange::Keep));
+        let mut readers_wait = None;
         if changes_files {
             // The staged files must be findable before anything names them.
             disk::sync_folder(&self.directory.staging())?;
             // Before the redo record: who waits here in vain leaves nothing to be finished.
-            let readers_wait =
-                PublishLock::new(self.directory.publish_lock()).exclusive(self.lock_wait)?;
+            let lock = PublishLock::new(self.directory.publish_lock());
+            readers_wait = Some(lock.exclusive(self.lock_wait.max(READERS_LEAVE))?);
             self.write_ahead(prepared, batch, epoch)?;
             let folders = self.rename_all(prepared);
-            drop(readers_wait);
             folders
                 .iter()
                 .try_for_each(|folder| disk::sync_folder(folder))?;
         }
-        self.record(prepared, batch, epoch, changes_files)
+        let recorded = self.record(prepared, batch, epoch, changes_files);
+        // Only now files and catalog agree again: who read in between would take a new file for a damaged one.
+        drop(readers_wait);
+        recorded
     }
 
     /// What must be known before a file changes: how to finish the change, what is replaced, what was refused.

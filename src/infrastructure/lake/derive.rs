@@ -8,10 +8,10 @@ use crate::domain::derivation::source_hash;
 use crate::domain::job::JobCounts;
 use crate::domain::ports::{
     BarSelection, Derivation, DerivedOutcome, DerivedPartition, DerivedReceipt, DerivedStore,
-    PartitionFile, PartitionOutcome, PartitionReceipt, SourceFile, Sources, StoreError,
+    KeptBars, PartitionFile, PartitionOutcome, PartitionReceipt, SourceFile, Sources, StoreError,
     StoreErrorKind,
 };
-use crate::domain::{Dataset, DerivedBatch, PartitionKey, Period, SessionDate, Symbol, Timeframe};
+use crate::domain::{Dataset, PartitionKey, Period, SessionDate, Symbol, Timeframe};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::engine::{EncodedFile, Known};
 use crate::infrastructure::sqlite::derivation::{StoredDerivation, list_derivations_in};
@@ -84,10 +84,7 @@ impl DerivedStore for LakeStore {
         Ok(sources)
     }
 
-    fn load_derived(
-        &self,
-        key: &PartitionKey,
-    ) -> Result<Option<(Vec<SourceFile>, DerivedBatch)>, StoreError> {
+    fn load_derived(&self, key: &PartitionKey) -> Result<Option<KeptBars>, StoreError> {
         let (path, bytes) = {
             let _files_stay = PublishLock::new(self.directory.publish_lock()).shared()?;
             let Some(file) = self.catalog.find_file(key)? else {
@@ -112,7 +109,11 @@ impl DerivedStore for LakeStore {
             })
         });
         let sources: Result<Vec<SourceFile>, StoreError> = sources.collect();
-        Ok(Some((sources?, derived)))
+        Ok(Some(KeptBars {
+            spec: made.spec,
+            sources: sources?,
+            bars: derived,
+        }))
     }
 
     fn commit_derived(
