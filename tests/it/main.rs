@@ -23,6 +23,7 @@ mod jobs;
 mod kills;
 mod ledger;
 mod peers;
+mod query;
 mod reading;
 mod real_bars;
 mod requests;

@@ -25,7 +25,8 @@ impl Token {
 ///
 /// The shape: one table, `FROM view WHERE a AND b ..`, no `OR`, no `NOT`, nothing nested. Every condition of a
 /// conjunction over one table holds for each row that counts, so `symbol = 'A'`, `symbol IN ('A', 'B')` and comparisons of
-/// `session_date` with a date bound the files. Conditions of other forms are DuckDB's business and bound nothing.
+/// `session_date` and `ts` with a literal bound the files. Conditions of other forms are DuckDB's business and bound
+/// nothing.
 pub(super) fn bounds_of(sql: &str) -> BarSelection {
     bounds(sql).unwrap_or_default()
 }
@@ -33,7 +34,7 @@ pub(super) fn bounds_of(sql: &str) -> BarSelection {
 fn bounds(sql: &str) -> Option<BarSelection> {
     let tokens = tokens_of(sql)?;
     let count = |word: &str| tokens.iter().filter(|token| token.is(word)).count();
-    const OTHER_SHAPES: [&str; 12] = [
+    const OTHER_SHAPES: [&str; 14] = [
         "or",
         "not",
         "join",
@@ -46,11 +47,23 @@ fn bounds(sql: &str) -> Option<BarSelection> {
         "unpivot",
         "exists",
         "case",
+        // A sample is drawn before the conditions are looked at: from all rows, not from those that pass.
+        "using",
+        "sample",
     ];
     if count("from") != 1 || count("where") != 1 || count("select") > 1 {
         return None;
     }
     if OTHER_SHAPES.iter().any(|word| count(word) > 0) {
+        return None;
+    }
+    // Bars are read in one place alone: `TABLE bars_1m` and its like need no second FROM.
+    let names_bars = |token: &&Token| match token {
+        Token::Word(word) => word.starts_with("bars"),
+        Token::Text(text) => text.to_ascii_lowercase().contains("bars"),
+        Token::Sign(_) => false,
+    };
+    if tokens.iter().filter(names_bars).count() != 1 {
         return None;
     }
     let from = tokens.iter().position(|token| token.is("from"))?;
@@ -88,7 +101,9 @@ fn bounds(sql: &str) -> Option<BarSelection> {
         if let Some(symbols) = symbols_of(condition) {
             // Of two conditions on the symbol each holds: one of them bounds enough.
             selection.symbols = symbols;
-        } else if let Some((first, last)) = sessions_of(condition) {
+        } else if let Some((first, last)) =
+            sessions_of(condition).or_else(|| sessions_by_time(condition))
+        {
             sessions = (sessions.0.max(first), sessions.1.min(last));
             has_sessions = true;
         }
@@ -104,7 +119,11 @@ const LATEST: SessionDate = SessionDate::from_ymd(9999, 12, 31).expect("a date")
 
 /// Whether the list of columns gives the name of a column to something else.
 fn has_alias(columns: &[Token]) -> bool {
-    let is_column = |token: &Token| token.is("symbol") || token.is("session_date");
+    let is_column = |token: &Token| {
+        ["symbol", "session_date", "ts"]
+            .iter()
+            .any(|name| token.is(name))
+    };
     columns.windows(2).any(|pair| {
         let is_plain = pair[0].is("select")
             || pair[0].is("distinct")
@@ -177,49 +196,83 @@ fn symbols_of(condition: &[Token]) -> Option<Vec<Symbol>> {
 
 /// A comparison of `session_date` with a date, or with two: the first and the last date that pass.
 fn sessions_of(condition: &[Token]) -> Option<(SessionDate, SessionDate)> {
-    let date = |text: &String| text.parse::<SessionDate>().ok();
-    match condition {
-        [column, Token::Sign('='), Token::Text(text)] if column.is("session_date") => {
-            date(text).map(|day| (day, day))
-        }
-        [
-            column,
-            Token::Sign('>'),
-            Token::Sign('='),
-            Token::Text(text),
-        ]
-        | [column, Token::Sign('>'), Token::Text(text)]
-            if column.is("session_date") =>
+    dates_of("session_date", condition, |text| text.parse().ok())
+}
+
+/// A bar's UTC date is at most so many days after its session's, zone offsets in literals and `24:00` included.
+const DAYS_AFTER_SESSION: i32 = 3;
+
+/// A session's date is at most so many days after the UTC date of its bars: the evening before the longest closure
+/// belongs to it already.
+const DAYS_BEFORE_SESSION: i32 = 16;
+
+/// A comparison of `ts` with an instant, or with two: the first and the last session that can have such bars.
+fn sessions_by_time(condition: &[Token]) -> Option<(SessionDate, SessionDate)> {
+    let (first, last) = dates_of("ts", condition, date_of_instant)?;
+    let moved = |date: SessionDate, days: i32| {
+        SessionDate::from_days_since_epoch(date.days_since_epoch() + days)
+    };
+    Some((
+        moved(first, -DAYS_AFTER_SESSION).unwrap_or(EARLIEST),
+        moved(last, DAYS_BEFORE_SESSION).unwrap_or(LATEST),
+    ))
+}
+
+/// The date of `2024-07-02`, `2024-07-02 13:30:00` and `2024-07-02T13:30:00Z`; `None` for what may be meant otherwise.
+fn date_of_instant(text: &str) -> Option<SessionDate> {
+    let (date, time) = text.split_at_checked(10)?;
+    let is_time = |sign: char| sign.is_ascii_digit() || [' ', ':', '.', 'T', 'Z'].contains(&sign);
+    date.parse().ok().filter(|_| time.chars().all(is_time))
+}
+
+/// A comparison of `name` with a literal, or with two: the first and the last date that pass, as `read` reads them.
+fn dates_of(
+    name: &str,
+    condition: &[Token],
+    read: impl Fn(&str) -> Option<SessionDate>,
+) -> Option<(SessionDate, SessionDate)> {
+    let (column, comparison) = condition.split_first()?;
+    if !column.is(name) {
+        return None;
+    }
+    // `DATE '2024-07-02'` is what the bare text is taken for.
+    let is_type = |place: usize| {
+        matches!(comparison.get(place + 1), Some(Token::Text(_)))
+            && ["date", "timestamp"]
+                .iter()
+                .any(|word| comparison[place].is(word))
+    };
+    let untyped: Vec<&Token> = (0..comparison.len())
+        .filter(|&place| !is_type(place))
+        .map(|place| &comparison[place])
+        .collect();
+    match untyped[..] {
+        [Token::Sign('='), Token::Text(text)] => read(text).map(|day| (day, day)),
+        [Token::Sign('>'), Token::Sign('='), Token::Text(text)]
+        | [Token::Sign('>'), Token::Text(text)] => read(text).map(|day| (day, LATEST)),
+        [Token::Sign('<'), Token::Sign('='), Token::Text(text)]
+        | [Token::Sign('<'), Token::Text(text)] => read(text).map(|day| (EARLIEST, day)),
+        [between, Token::Text(first), and, Token::Text(last)]
+            if between.is("between") && and.is("and") =>
         {
-            date(text).map(|day| (day, LATEST))
-        }
-        [
-            column,
-            Token::Sign('<'),
-            Token::Sign('='),
-            Token::Text(text),
-        ]
-        | [column, Token::Sign('<'), Token::Text(text)]
-            if column.is("session_date") =>
-        {
-            date(text).map(|day| (EARLIEST, day))
-        }
-        [column, between, Token::Text(first), and, Token::Text(last)]
-            if column.is("session_date") && between.is("between") && and.is("and") =>
-        {
-            date(first).zip(date(last))
+            read(first).zip(read(last))
         }
         _ => None,
     }
 }
 
-/// The tokens of a statement; `None` when it has comments, quoted names or other things that need a real parser.
+/// The tokens of a statement; `None` when it has comments, quoted names, lists, texts with a prefix (in `e'..'` a
+/// backslash may hide a quote) or other things that need a real parser.
 fn tokens_of(sql: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut characters = sql.trim().trim_end_matches(';').chars().peekable();
+    let mut before = ' ';
     while let Some(character) = characters.next() {
+        let is_prefixed = before.is_alphanumeric() || ['_', '&'].contains(&before);
+        before = character;
         match character {
             _ if character.is_whitespace() => {}
+            '\'' if is_prefixed => return None,
             '\'' => {
                 let mut text = String::new();
                 loop {
@@ -233,13 +286,14 @@ fn tokens_of(sql: &str) -> Option<Vec<Token>> {
             }
             '-' if characters.peek() == Some(&'-') => return None,
             '/' if characters.peek() == Some(&'*') => return None,
-            '"' | '$' | ';' | '#' | '\\' | '{' | '}' => return None,
+            '"' | '$' | ';' | '#' | '\\' | '{' | '}' | '[' | ']' => return None,
             _ if character.is_alphanumeric() || character == '_' => {
                 let mut word = character.to_lowercase().to_string();
                 while let Some(next) =
                     characters.next_if(|next| next.is_alphanumeric() || *next == '_')
                 {
                     word.extend(next.to_lowercase());
+                    before = next;
                 }
                 tokens.push(Token::Word(word));
             }
@@ -252,6 +306,7 @@ fn tokens_of(sql: &str) -> Option<Vec<Token>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Calendar;
 
     fn bound(sql: &str) -> String {
         let selection = bounds_of(sql);
@@ -277,6 +332,22 @@ mod tests {
             (
                 "from bars('10m', anchor := 'clock') where session_date >= '2024-01-02' and session_date < '2024-02-01' and close > 5",
                 " 2024-01-02..2024-02-01",
+            ),
+            (
+                "select count(*) from bars_1m where session_date between date '2024-01-02' and date '2024-01-31'",
+                " 2024-01-02..2024-01-31",
+            ),
+            (
+                "from bars_5m where ts >= '2024-01-20 14:30:00' and ts < timestamp '2024-02-01'",
+                " 2024-01-17..2024-02-17",
+            ),
+            (
+                "from bars_1m where ts = '2024-01-20T14:30:00Z'",
+                " 2024-01-17..2024-02-05",
+            ),
+            (
+                "from bars_1m where ts < '9999-12-30'",
+                " 0001-01-01..9999-12-31",
             ),
         ] {
             assert_eq!(bound(sql), expected, "{sql}");
@@ -307,8 +378,41 @@ mod tests {
             "from bars_1m where session_date = '2 Jan 2024'",
             "from jobs where symbol = 'A'",
             "with t as (from bars_1m) from t where symbol = 'A'",
+            "from bars_1m where [true and symbol = 'A' and true][1] = false",
+            "from bars_1m where symbol = 'A' and e'\\'a' <> 'x' or close > 0 /* ' */",
+            "from bars_1m where symbol = 'A' and close > 0 using sample 100 rows",
+            "select len(array(table bars_1m)) from bars_1m where symbol = 'A'",
+            "select array(summarize bars_1m) from bars_1m where symbol = 'A'",
+            "from bars_1m where symbol = 'A' and close in (table query_table('BARS_1m'))",
+            "select open ts from bars_1m where ts > '2024-01-02'",
+            "from bars_1m where ts > '2024-01-02 (BC)'",
+            "from bars_1m where ts > '2024-01-02 12:00:00+15'",
+            "from bars_1m where ts::date > '2024-01-02'",
+            "from bars_1m where ts > '2024-01-02' = false",
+            "from bars_1m where session_date > timestamp '2024-01-02 12:00:00'",
         ] {
             assert_eq!(bound(sql), "", "{sql}");
         }
+    }
+
+    #[test]
+    fn a_session_lies_within_the_days_that_its_bars_are_looked_for() {
+        let calendar = Calendar::nyse();
+        let (first, last) = calendar.coverage();
+        let sessions = calendar.sessions(first, last).unwrap();
+        let utc_day = |ts_us: i64| i32::try_from(ts_us.div_euclid(86_400_000_000)).unwrap();
+        let mut most = (0, 0);
+        for session in &sessions {
+            let day = session.date().days_since_epoch();
+            most.0 = most.0.max(day - utc_day(session.window_start_us()));
+            most.1 = most.1.max(utc_day(session.window_end_us() - 1) - day);
+        }
+        assert_eq!(
+            most,
+            (6, 1),
+            "the closure of September 2001; an evening in winter"
+        );
+        // One more day on either side for what a literal's time may add.
+        assert!(most.0 + 1 < DAYS_BEFORE_SESSION && most.1 + 1 < DAYS_AFTER_SESSION);
     }
 }
