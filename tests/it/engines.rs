@@ -157,15 +157,6 @@ fn equal_values_are_added_one_by_one() {
     let engine = DuckdbAggregator::new();
     let specs = specs(AggregationChoice::default(), Calendar::nyse());
     assert_equal(&engine, &minutes, &specs);
-    let two_minutes = RollupAggregator
-        .aggregate(&[&minutes], &specs)
-        .unwrap()
-        .remove(1);
-    let three_tenths = 0.1 + 0.1 + 0.1;
-    assert_eq!(
-        two_minutes.bars().columns().volume[0].to_bits(),
-        f64::to_bits(three_tenths)
-    );
 }
 
 #[test]
