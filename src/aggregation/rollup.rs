@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::domain::aggregation_spec::BucketGrid;
+use crate::domain::aggregation_spec::{BucketGrid, CELL_MINUTES};
 use crate::domain::instant::MINUTE_US;
 use crate::domain::ports::{AggregateError, BarAggregator};
 use crate::domain::services::ohlcv_calculation::session_of;
@@ -11,8 +11,6 @@ use crate::domain::{
     AggregationSpec, Anchor, BarBatch, BarColumns, ClosingAuction, DerivedBatch, Segment, Session,
 };
 
-/// The frame that longer ones are added up from: its buckets nest in theirs, whatever the anchor.
-const CELL_MINUTES: u16 = 5;
 const CELL_US: i64 = CELL_MINUTES as i64 * MINUTE_US;
 
 /// Adds minutes up column by column.

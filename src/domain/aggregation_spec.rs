@@ -4,10 +4,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::calendar::Calendar;
+use super::digest::hex_sha256;
 use super::instant::MINUTE_US;
 use super::session::{Segment, Session};
 use super::timeframe::Timeframe;
@@ -176,6 +176,10 @@ pub struct AggregationSpec {
 /// starts on a multiple of it.
 const ANCHOR_FREE_MINUTES: u16 = 30;
 
+/// The bars that frames of a multiple of their length are added up from: their buckets nest in those of every such frame,
+/// whatever the anchor.
+pub const CELL_MINUTES: u16 = 5;
+
 impl AggregationSpec {
     /// The spec of `frame` under `choice` in the market of `calendar`.
     ///
@@ -186,7 +190,7 @@ impl AggregationSpec {
         choice: AggregationChoice,
         calendar: Calendar,
     ) -> Result<Self, NotDerived> {
-        if frame == Timeframe::M1 {
+        if !frame.is_derived() {
             return Err(NotDerived);
         }
         let is_anchored = frame
@@ -254,8 +258,7 @@ impl AggregationSpec {
 
     /// SHA-256 of [`canonical`](Self::canonical), hexadecimal.
     pub fn hash(&self) -> String {
-        let digest = Sha256::digest(self.canonical());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex_sha256(self.canonical())
     }
 
     /// The start of the bucket that holds the minute `ts_us` of `segment`; `None` when no bar of this spec holds it.

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::digest::hex;
 use super::ports::SourceFile;
 
 /// SHA-256 over the months and the hashes of the rows of `files`, hexadecimal: equal for equal minutes, whatever bytes
@@ -14,6 +15,5 @@ pub fn source_hash(files: &[SourceFile]) -> String {
         hasher.update(&file.content_hash);
         hasher.update("\n");
     }
-    let digest = hasher.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize())
 }

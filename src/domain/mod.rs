@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod dataset;
 pub mod derivation;
 pub mod derived_batch;
+pub mod digest;
 pub mod event;
 pub mod gaps;
 pub mod instant;

@@ -74,6 +74,11 @@ impl Timeframe {
         }
     }
 
+    /// Whether bars of this length are made from minutes, and so can be made again.
+    pub const fn is_derived(self) -> bool {
+        !matches!(self, Self::M1)
+    }
+
     /// The length in minutes; `None` for `1d`, whose length is the session's.
     pub const fn minutes(self) -> Option<u16> {
         match self {

@@ -10,15 +10,14 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, Schema};
 use duckdb::{Config, Connection};
 
+use crate::domain::aggregation_spec::{BucketGrid, CELL_MINUTES};
+use crate::domain::instant::MINUTE_US;
 use crate::domain::ports::{AggregateError, BarAggregator};
 use crate::domain::services::ohlcv_calculation::session_of;
 use crate::domain::{
     AggregationSpec, Anchor, BarBatch, BarColumns, ClosingAuction, DerivedBatch, NullableColumn,
     Segment,
 };
-
-const MINUTE_US: i64 = 60_000_000;
-const CELL_MINUTES: u16 = 5;
 
 /// Adds bars up in DuckDB.
 #[derive(Default)]
@@ -81,20 +80,14 @@ impl BarAggregator for DuckdbAggregator {
         let mut borders = Borders::default();
         for (day, _) in minutes.iter().flat_map(|batch| batch.sessions()) {
             let session = session_of(calendar, day).map_err(|error| failure(&error))?;
-            let frame_start_us = session.minute_ts_us(0);
             for segment in Segment::ALL {
-                let (segment_start_us, origin_us) = match segment {
-                    Segment::Overnight => (session.window_start_us(), frame_start_us),
-                    Segment::Pre => (session.pre_open_us(), session.pre_open_us()),
-                    Segment::Regular => (session.open_us(), session.open_us()),
-                    Segment::Post => (session.close_us(), session.close_us()),
-                };
+                let grid = |anchor| BucketGrid::new(&session, segment, anchor, MINUTE_US);
                 borders.days.push(day);
                 borders.segments.push(segment.code().into());
                 let instants = [
-                    segment_start_us,
-                    origin_us,
-                    frame_start_us,
+                    grid(Anchor::Open).segment_start_us(),
+                    grid(Anchor::Open).origin_us(),
+                    grid(Anchor::Clock).origin_us(),
                     session.open_us(),
                     session.close_us(),
                 ];

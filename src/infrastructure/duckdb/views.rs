@@ -85,7 +85,7 @@ impl Wanted {
 /// The frames of derived bars that a statement reads as they are kept, and whose.
 pub fn derived_frames(sql: &str) -> (Vec<Timeframe>, BarSelection) {
     let named = |frame: &Timeframe| {
-        *frame != Timeframe::M1 && sql.to_ascii_lowercase().contains(&format!("bars_{frame}"))
+        frame.is_derived() && sql.to_ascii_lowercase().contains(&format!("bars_{frame}"))
     };
     (
         Timeframe::ALL.into_iter().filter(named).collect(),
@@ -114,7 +114,7 @@ fn bars_view(frame: Timeframe, files: &[CataloguedFile]) -> String {
         .filter(|(of, _)| *of == frame)
         .map(|(_, path)| sql_text(&path.to_string_lossy()))
         .collect();
-    let is_derived = frame != Timeframe::M1;
+    let is_derived = frame.is_derived();
     let (minutes, no_minutes) = if is_derived {
         (", minutes", ", NULL::INTEGER AS minutes")
     } else {

@@ -12,6 +12,7 @@ mod recover;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::domain::digest::hex_sha256;
 use crate::domain::ports::{
     BarSelection, BarStore, CommitBatch, CommitReceipt, EventPublisher, PartitionFile, StoreError,
     StoreErrorKind,
@@ -20,7 +21,7 @@ use crate::domain::{BarBatch, PartitionKey};
 use crate::infrastructure::disk;
 use crate::infrastructure::parquet::ParquetDataStorage;
 use crate::infrastructure::parquet::data_storage::cut_to_sessions;
-use crate::infrastructure::parquet::engine::{Known, hex_sha256};
+use crate::infrastructure::parquet::engine::Known;
 use crate::infrastructure::sqlite::{Database, SqliteCatalog};
 
 pub use layout::DataDirectory;

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::Timeframe;
+use crate::domain::digest::hex_sha256;
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk;
-use crate::infrastructure::parquet::engine::hex_sha256;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
 use crate::infrastructure::sqlite::{CommitSummary, RedoRecord, fence, redo};
 
@@ -82,7 +81,7 @@ impl LakeStore {
             return Ok(Verdict::Finish);
         }
         // Derived bars can be made again, whatever lies in their place; minutes may be all that is left of something.
-        let is_derived = record.file.file.key.timeframe != Timeframe::M1;
+        let is_derived = record.file.file.key.timeframe.is_derived();
         if present != record.old_sha256 && !is_derived {
             return Err(contradiction(&path, present, record));
         }
@@ -102,7 +101,7 @@ impl LakeStore {
     fn redo_removal(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {
         let path = self.directory.root().join(&record.file.path);
         let present = sha256_of(&path)?;
-        let is_derived = record.file.file.key.timeframe != Timeframe::M1;
+        let is_derived = record.file.file.key.timeframe.is_derived();
         if present.is_some() && present != record.old_sha256 && !is_derived {
             return Err(contradiction(&path, present, record));
         }

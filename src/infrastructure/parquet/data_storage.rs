@@ -141,7 +141,7 @@ impl ParquetDataStorage {
         bytes: Vec<u8>,
         known: Known,
     ) -> Result<BarBatch, StoreError> {
-        if key.timeframe != Timeframe::M1 {
+        if key.timeframe.is_derived() {
             let (derived, _) = self.decode_derived(key, path, bytes, known)?;
             return Ok(derived.into_parts().0);
         }

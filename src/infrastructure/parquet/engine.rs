@@ -1,6 +1,5 @@
 //! One bar file: encode, decode, describe. The same rows always give the same bytes. Knows no path layout and no catalog.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -22,6 +21,7 @@ use thiserror::Error;
 
 pub(crate) use super::schema::SCHEMA_VERSION;
 use super::schema::{self, FileColumns, SchemaError};
+use crate::domain::digest::{hex, hex_sha256};
 use crate::domain::ports::SourceFile;
 use crate::domain::{AggregationSpec, BarBatch, Calendar, DerivedBatch, PartitionKey, SessionDate};
 
@@ -530,20 +530,6 @@ fn put<T: Copy, const N: usize>(bytes: &mut Vec<u8>, values: &[T], of: impl Fn(T
     for (place, &value) in bytes[start..].chunks_exact_mut(N).zip(values) {
         place.copy_from_slice(&of(value));
     }
-}
-
-/// SHA-256 of `bytes`, hexadecimal.
-pub(crate) fn hex_sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest
-        .iter()
-        .fold(String::with_capacity(digest.len() * 2), |mut text, byte| {
-            _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 #[cfg(test)]

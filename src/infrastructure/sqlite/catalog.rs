@@ -140,17 +140,7 @@ pub(in crate::infrastructure) fn list_entries_in(
     conn: &Connection,
     selection: &BarSelection,
 ) -> Result<Vec<CatalogFile>, StoreError> {
-    let mut conditions = Conditions::default();
-    if let Some(dataset) = &selection.dataset {
-        conditions.and("dataset = ?", [dataset.to_string().into()]);
-    }
-    conditions.and_symbols(
-        "symbol IN (SELECT value FROM json_each(?))",
-        &selection.symbols,
-    );
-    if let Some(frame) = selection.timeframe {
-        conditions.and("timeframe = ?", [frame.as_str().to_owned().into()]);
-    }
+    let mut conditions = Conditions::of_partitions(selection);
     if let Some((first, last)) = selection.sessions {
         conditions.and_days(
             "? <= last_session_day AND first_session_day <= ?",

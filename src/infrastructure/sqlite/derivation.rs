@@ -27,17 +27,7 @@ pub(in crate::infrastructure) fn list_derivations_in(
     conn: &Connection,
     selection: &BarSelection,
 ) -> Result<Vec<StoredDerivation>, StoreError> {
-    let mut conditions = Conditions::default();
-    if let Some(dataset) = &selection.dataset {
-        conditions.and("dataset = ?", [dataset.to_string().into()]);
-    }
-    conditions.and_symbols(
-        "symbol IN (SELECT value FROM json_each(?))",
-        &selection.symbols,
-    );
-    if let Some(frame) = selection.timeframe {
-        conditions.and("timeframe = ?", [frame.as_str().to_owned().into()]);
-    }
+    let conditions = Conditions::of_partitions(selection);
     let sql = format!(
         "SELECT dataset, symbol, timeframe, period, derivation.spec_hash, source_hash, bytes
          FROM series CROSS JOIN derivation USING (series_id)

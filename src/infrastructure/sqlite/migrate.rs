@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use sha2::{Digest, Sha256};
 
 use super::connect::{self, APPLICATION_ID, Access};
 use super::failure::During;
+use crate::domain::digest::hex_sha256;
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk::{io_failure, rename, sync_folder};
 
@@ -42,8 +42,7 @@ pub(super) const MIGRATIONS: [Migration; 3] = [
 impl Migration {
     /// SHA-256 of the text, lower-case hexadecimal; line ends of any system count the same.
     fn sha256(&self) -> String {
-        let digest = Sha256::digest(self.sql.replace("\r\n", "\n"));
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex_sha256(self.sql.replace("\r\n", "\n"))
     }
 }
 

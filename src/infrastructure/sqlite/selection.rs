@@ -5,6 +5,7 @@ use std::fmt::Display;
 use rusqlite::types::Value;
 use rusqlite::{Params, params_from_iter};
 
+use crate::domain::ports::BarSelection;
 use crate::domain::session::SessionDate;
 use crate::domain::symbol::Symbol;
 
@@ -16,6 +17,22 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
+    /// The dataset, the symbols and the frame of a selection, over the columns of `series` and of a table of partitions.
+    pub(super) fn of_partitions(selection: &BarSelection) -> Self {
+        let mut conditions = Self::default();
+        if let Some(dataset) = &selection.dataset {
+            conditions.and("dataset = ?", [dataset.to_string().into()]);
+        }
+        conditions.and_symbols(
+            "symbol IN (SELECT value FROM json_each(?))",
+            &selection.symbols,
+        );
+        if let Some(frame) = selection.timeframe {
+            conditions.and("timeframe = ?", [frame.as_str().to_owned().into()]);
+        }
+        conditions
+    }
+
     /// Adds a condition with one `?` for each of `values`.
     pub(super) fn and(&mut self, condition: &'static str, values: impl IntoIterator<Item = Value>) {
         self.sql.push_str(if self.sql.is_empty() {
