@@ -398,13 +398,20 @@ fn threads() -> usize {
     cores + cores.div_ceil(2)
 }
 
-/// The work in portions that are committed together, smaller ones where there is little of it, so that all cores share.
+/// The work in portions that are committed together: smaller ones towards the end, so that all threads end at once.
 fn chunks_of(years: &[YearWork]) -> Vec<&[YearWork]> {
     let files: usize = years.iter().map(|year| year.frames.len()).sum();
     let files_a_year = files.div_ceil(years.len().max(1)).max(1);
-    let share = years.len().div_ceil(threads() * 8);
-    let size = share.clamp(1, (FILES_A_COMMIT / files_a_year).max(1));
-    years.chunks(size).collect()
+    let most = (FILES_A_COMMIT / files_a_year).max(1);
+    let mut rest = years;
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let share = rest.len() / (threads() * 2);
+        let (chunk, later) = rest.split_at(share.clamp(1, most));
+        chunks.push(chunk);
+        rest = later;
+    }
+    chunks
 }
 
 /// What became of one symbol-year's files.

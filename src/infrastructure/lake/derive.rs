@@ -17,9 +17,12 @@ use crate::infrastructure::parquet::engine::{EncodedFile, Known};
 use crate::infrastructure::sqlite::derivation::{StoredDerivation, list_derivations_in};
 
 use super::LakeStore;
-use super::commit::{CommitContext, catalog_path};
+use super::commit::{CommitContext, catalog_path, on_threads};
 use super::lock::PublishLock;
 use super::prepare::{DerivedFrom, FileChange, PreparedPartition, cannot_encode, span_us};
+
+/// Threads that write the files of one commit. They wait for the disk, which syncs many files in the time of one.
+const THREADS_THAT_SYNC: usize = 8;
 
 /// A derived partition on its way into the lake.
 struct EncodedPartition {
@@ -59,8 +62,7 @@ impl DerivedStore for LakeStore {
         year: i32,
         known: &[SourceFile],
     ) -> Result<Sources, StoreError> {
-        let read = {
-            let _files_stay = PublishLock::new(self.directory.publish_lock()).shared()?;
+        let read = self.read_proven(|| {
             let files = self.list_sources(dataset, symbol, year)?;
             files
                 .into_iter()
@@ -69,8 +71,8 @@ impl DerivedStore for LakeStore {
                     let bytes = is_wanted.then(|| self.read_bytes(&file)).transpose();
                     bytes.map(|bytes| (file, bytes))
                 })
-                .collect::<Result<Vec<_>, _>>()?
-        };
+                .collect::<Result<Vec<_>, _>>()
+        })?;
         let mut sources = Sources::default();
         for (file, bytes) in read {
             let path = self.storage.path_of(&file.key);
@@ -85,13 +87,14 @@ impl DerivedStore for LakeStore {
     }
 
     fn load_derived(&self, key: &PartitionKey) -> Result<Option<KeptBars>, StoreError> {
-        let (path, bytes) = {
-            let _files_stay = PublishLock::new(self.directory.publish_lock()).shared()?;
-            let Some(file) = self.catalog.find_file(key)? else {
-                return Ok(None);
-            };
-            (self.storage.path_of(key), self.read_bytes(&file)?)
+        let read = self.read_proven(|| {
+            let file = self.catalog.find_file(key)?;
+            file.map(|file| self.read_bytes(&file)).transpose()
+        })?;
+        let Some(bytes) = read else {
+            return Ok(None);
         };
+        let path = self.storage.path_of(key);
         let (derived, made) = self
             .storage
             .decode_derived(key, &path, bytes, Known::EveryByte)?;
@@ -131,8 +134,12 @@ impl DerivedStore for LakeStore {
         let epoch = self.catalog.bump_epoch()?;
         let blocked = self.recover()?;
         let (mut prepared, mut receipts) = (Vec::new(), Vec::new());
-        for (key, encoded) in encoded {
-            match encoded.and_then(|encoded| self.stage_derived(encoded, &blocked)) {
+        let staged = on_threads(THREADS_THAT_SYNC, encoded, |(key, encoded)| {
+            let staged = encoded.and_then(|encoded| self.stage_derived(encoded, &blocked));
+            (key, staged)
+        });
+        for (key, staged) in staged {
+            match staged {
                 Ok(Staged::Ready(partition)) => prepared.push(*partition),
                 Ok(Staged::Not(receipt)) => receipts.push(receipt),
                 Err(error) => receipts.push(receipt(key, DerivedOutcome::Failed(error))),
@@ -182,6 +189,20 @@ fn receipt(key: PartitionKey, outcome: DerivedOutcome) -> DerivedReceipt {
 }
 
 impl LakeStore {
+    /// What `read` finds by the catalog and proves against it.
+    ///
+    /// Bytes that are what the catalog says need no lock to be believed. Only what seems missing or damaged is read
+    /// again with files and catalog held together: it may have been replaced in between.
+    fn read_proven<T>(&self, read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match read() {
+            Err(error) if error.kind == StoreErrorKind::Damaged => {
+                let _files_stay = PublishLock::new(self.directory.publish_lock()).shared()?;
+                read()
+            }
+            proven => proven,
+        }
+    }
+
     /// The files of minutes of one symbol and year, ascending by month.
     fn list_sources(
         &self,
