@@ -13,8 +13,9 @@ use crate::aggregation::{
 use crate::config::{Config, ConfigError, Engine};
 use crate::domain::job::JobOwner;
 use crate::domain::ports::{
-    BarAggregator, BarSelection, BarStore, Clock, DerivedStore, EventPublisher, JobRepository,
-    MarketDataProvider, OhlcvRepository, PartitionFile, ProviderError, StoreError, StoreErrorKind,
+    BarAggregator, BarSelection, BarStore, Clock, DerivedStore, EventPublisher, FileInspector,
+    FindingRepository, JobRepository, MarketDataProvider, OhlcvRepository, PartitionFile,
+    ProviderError, StoreError, StoreErrorKind,
 };
 use crate::domain::{Dataset, Symbol};
 use crate::infrastructure::clock::SystemClock;
@@ -30,11 +31,12 @@ use crate::infrastructure::providers::alpaca::{
 };
 use crate::infrastructure::providers::synthetic::SyntheticProvider;
 use crate::infrastructure::sqlite::{
-    Database, SqliteCheckpointRepository, SqliteJobRepository, SqliteOhlcvRepository,
-    SqliteSymbolBarsRepository,
+    Database, SqliteCheckpointRepository, SqliteFindingRepository, SqliteJobRepository,
+    SqliteOhlcvRepository, SqliteSymbolBarsRepository,
 };
 use crate::ingestion::coordinator::IngestError;
 use crate::ingestion::{GapsRequest, IngestionCoordinatorService, Ports, list_gaps};
+use crate::validation::{ValidationPorts, ValidationRunner};
 
 /// The names that `--provider` takes.
 pub const PROVIDERS: [&str; 3] = ["alpaca", "iex", "synthetic"];
@@ -91,6 +93,8 @@ pub struct Stores {
     pub checkpoints: Arc<SqliteCheckpointRepository>,
     /// Rows in quarantine and revisions.
     pub rows: Arc<SqliteOhlcvRepository>,
+    /// What validation found.
+    pub findings: Arc<SqliteFindingRepository>,
 }
 
 /// Who works on a job: the name under which it is kept, and what makes it true.
@@ -370,6 +374,24 @@ impl App {
         })
     }
 
+    /// The validation use case over these stores.
+    pub fn validation_runner(
+        &self,
+        stores: &Stores,
+        events: Arc<dyn EventPublisher>,
+    ) -> ValidationRunner {
+        ValidationRunner::new(ValidationPorts {
+            store: Arc::clone(&stores.bars) as Arc<dyn BarStore>,
+            inspector: Arc::clone(&stores.bars) as Arc<dyn FileInspector>,
+            ledger: stores.ledger.clone(),
+            derived: Arc::clone(&stores.bars) as Arc<dyn DerivedStore>,
+            aggregator: Arc::new(RollupAggregator),
+            findings: stores.findings.clone(),
+            events,
+            clock: self.clock(),
+        })
+    }
+
     /// How many of the kept derived bars that `sql` reads are older than their minutes, in symbol-years and frames.
     ///
     /// # Errors
@@ -481,6 +503,14 @@ impl App {
                 }),
             },
             QueryTable {
+                name: "findings",
+                columns: tables::FINDINGS,
+                rows: Box::new(|| {
+                    let kept = stores.findings.list_findings()?;
+                    Ok(kept.iter().map(tables::finding_row).collect())
+                }),
+            },
+            QueryTable {
                 name: "gaps",
                 columns: tables::GAPS,
                 rows: Box::new(|| {
@@ -522,6 +552,7 @@ fn stores(bars: LakeStore, database: Database) -> Stores {
         ledger: Arc::new(SqliteSymbolBarsRepository::new(database.clone())),
         jobs: Arc::new(SqliteJobRepository::new(database.clone())),
         checkpoints: Arc::new(SqliteCheckpointRepository::new(database.clone())),
-        rows: Arc::new(SqliteOhlcvRepository::new(database)),
+        rows: Arc::new(SqliteOhlcvRepository::new(database.clone())),
+        findings: Arc::new(SqliteFindingRepository::new(database)),
     }
 }

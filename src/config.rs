@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod origin;
 mod url;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use environment::Environment;
 pub use error::ConfigError;
 pub use file::FILE_NAME;
 pub use origin::{ConfigEntry, Origin};
+pub use validation::ValidationConfig;
 
 use file::{ConfigFile, HttpValues, ListValue};
 use origin::{Layered, Setting};
@@ -170,6 +172,8 @@ pub struct Config {
     pub synthetic_seed: u64,
     /// How derived bars are made.
     pub aggregation: AggregationConfig,
+    /// How bars are checked.
+    pub validation: ValidationConfig,
     /// Limits of SQL queries.
     pub query: QueryConfig,
     /// The file that was read, if there is one.
@@ -263,6 +267,7 @@ impl Config {
             .or_default(1)
             .note(&mut entries, u64::to_string);
         let aggregation = aggregation::load(path, &values.aggregation, &mut entries)?;
+        let validation = validation::load(path, &values.validation, &mut entries)?;
         let query = QueryConfig {
             memory_limit_mb: Layered::new("query.memory_limit_mb")
                 .file(path, values.query.memory_limit_mb)
@@ -293,6 +298,7 @@ impl Config {
             lists,
             synthetic_seed,
             aggregation,
+            validation,
             query,
             file,
             entries,

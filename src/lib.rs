@@ -8,7 +8,7 @@
 //! ```text
 //! main.rs -> cli -> app (composition root)
 //!                    |
-//!          ingestion, aggregation      use cases: know the domain and its ports only, never each other
+//!    ingestion, aggregation, validation  use cases: know the domain and its ports only, never each other
 //!                    |
 //!                  domain              values, rules, events, ports: names no I/O crate
 //!                    ^
@@ -24,7 +24,9 @@
 //!    [`infrastructure::lake`] commits. [`domain::gaps`] says what is missing afterwards.
 //! 3. Longer bars: [`domain::aggregation_spec`] says what they are, [`aggregation::plan`] which are stale,
 //!    [`aggregation::rollup`] adds them up, [`aggregation::runner`] commits them.
-//! 4. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
+//! 4. What is wrong with what is stored: [`domain::rule`] lists the rules, [`domain::services::market_data_validation`]
+//!    applies them to minutes, [`validation`] to whole series.
+//! 5. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
 //!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
 
 pub mod aggregation;
@@ -34,3 +36,4 @@ pub mod config;
 pub mod domain;
 pub mod infrastructure;
 pub mod ingestion;
+pub mod validation;

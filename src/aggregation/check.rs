@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::instant::format_utc;
+use crate::domain::DerivedBatch;
+use crate::domain::parallel::for_each;
 use crate::domain::ports::StoreError;
 use crate::domain::stop::StopSignal;
-use crate::domain::{Bar, DerivedBatch};
 
 use super::plan::{AggregationRequest, FrameWork, Scope, Staleness, YearWork};
 use super::report::{CheckFinding, CheckReport, CheckedPartition};
@@ -37,7 +37,7 @@ impl AggregationRunnerService {
         };
         let day = self.ports.clock.now_us().div_euclid(86_400_000_000);
         let years = sampled(plan.years, sample, usize::try_from(day).unwrap_or(0));
-        self.for_each(
+        for_each(
             &years,
             stop,
             &|year| self.check_year(year),
@@ -104,7 +104,7 @@ impl AggregationRunnerService {
                     if let Some(row) = kept.first_difference(expected) {
                         note(
                             frame,
-                            CheckFinding::Different(difference(&kept, expected, row)),
+                            CheckFinding::Different(kept.difference_at(expected, row)),
                         );
                     }
                 }
@@ -133,57 +133,4 @@ fn sampled(years: Vec<YearWork>, sample: Option<usize>, day: usize) -> Vec<YearW
         chosen.binary_search(&(number - 1)).is_ok()
     };
     years.into_iter().filter(is_chosen).collect()
-}
-
-/// What differs in `row`, in words.
-fn difference(kept: &DerivedBatch, expected: &DerivedBatch, row: usize) -> String {
-    let bar = |batch: &DerivedBatch| {
-        (row < batch.len()).then(|| (batch.bars().bar(row), batch.minutes()[row]))
-    };
-    let at = |bar: &Bar| format_utc(bar.ts_us);
-    match (bar(kept), bar(expected)) {
-        (Some((kept, _)), None) => format!("the bar at {} should not exist", at(&kept)),
-        (None, Some((expected, _))) => format!("the bar at {} is missing", at(&expected)),
-        (Some((kept, _)), Some((expected, _))) if kept.ts_us != expected.ts_us => {
-            format!(
-                "a bar at {} where one at {} should be",
-                at(&kept),
-                at(&expected)
-            )
-        }
-        (Some((kept, kept_minutes)), Some((expected, expected_minutes))) => {
-            let vwap = |bar: &Bar| bar.vwap.map_or("none".to_owned(), |vwap| vwap.to_string());
-            let count = |bar: &Bar| {
-                bar.trade_count
-                    .map_or("none".to_owned(), |count| count.to_string())
-            };
-            let values = [
-                ("open", kept.open.to_string(), expected.open.to_string()),
-                ("high", kept.high.to_string(), expected.high.to_string()),
-                ("low", kept.low.to_string(), expected.low.to_string()),
-                ("close", kept.close.to_string(), expected.close.to_string()),
-                (
-                    "volume",
-                    kept.volume.to_string(),
-                    expected.volume.to_string(),
-                ),
-                ("trade_count", count(&kept), count(&expected)),
-                ("vwap", vwap(&kept), vwap(&expected)),
-                (
-                    "minutes",
-                    kept_minutes.to_string(),
-                    expected_minutes.to_string(),
-                ),
-            ];
-            let differing = values.iter().find(|(_, kept, expected)| kept != expected);
-            let words = differing.map_or_else(
-                || "differs in its session or segment".to_owned(),
-                |(column, kept, expected)| {
-                    format!("has {column} {kept}, its minutes give {expected}")
-                },
-            );
-            format!("the bar at {} {words}", at(&expected))
-        }
-        (None, None) => "differs".to_owned(),
-    }
 }

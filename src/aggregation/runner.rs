@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::domain::causes::with_causes;
 use crate::domain::event::Event;
+use crate::domain::parallel::{for_each, threads};
 use crate::domain::ports::{
     BarAggregator, BarSelection, BarStore, Clock, DerivedOutcome, DerivedPartition, DerivedStore,
     EventPublisher, KeptBars, SourceFile, Sources, StoreError, StoreErrorKind,
@@ -151,7 +150,7 @@ impl AggregationRunnerService {
         let mut outdated = Vec::new();
         let mut years_done = 0;
         // While one thread commits what it made, the others go on adding up.
-        self.for_each(
+        for_each(
             &chunks_of(years),
             stop,
             &|chunk| self.make(chunk, request, stop),
@@ -167,37 +166,6 @@ impl AggregationRunnerService {
         )?;
         report.years_not_done += years.len() - years_done;
         Ok(outdated)
-    }
-
-    /// Works on `items` on all cores; `take` gets the results as they come, on this thread, and ends the work by an error.
-    pub(super) fn for_each<T: Sync, R: Send>(
-        &self,
-        items: &[T],
-        stop: &StopSignal,
-        work: &(dyn Fn(&T) -> R + Sync),
-        mut take: impl FnMut(R) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let threads = threads().min(items.len());
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            // Few results wait: memory does not grow with the work.
-            let (sender, results) = mpsc::sync_channel(threads.max(1));
-            for _ in 0..threads {
-                let (sender, next) = (sender.clone(), &next);
-                scope.spawn(move || {
-                    while !stop.is_stopped()
-                        && let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
-                    {
-                        // Nobody takes results any more once one of them could not be committed.
-                        if sender.send(work(item)).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            results.into_iter().try_for_each(&mut take)
-        })
     }
 
     /// Adds the minutes of some symbol-years up and commits what comes of it.
@@ -390,12 +358,6 @@ impl AggregationRunnerService {
             .failures
             .push(AggregationFailure { of, kind, reason });
     }
-}
-
-/// Threads that work side by side: more than there are cores, since one of them mostly waits for the disk.
-fn threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    cores + cores.div_ceil(2)
 }
 
 /// The work in portions that are committed together: smaller ones towards the end, so that all threads end at once.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::OutputFormat;
 use crate::config::{ColorWhen, Engine};
-use crate::domain::{Anchor, GapReason, Timeframe};
+use crate::domain::{Anchor, GapReason, Severity, Timeframe};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -69,6 +69,9 @@ pub(super) enum Command {
     /// Make 5m, 15m, 1h, 1d and other bars from minutes, where something changed
     #[command(after_help = AGGREGATE_EXAMPLES)]
     Aggregate(AggregateArgs),
+    /// Say what is wrong with what is stored, where and why
+    #[command(after_help = VALIDATE_EXAMPLES, args_conflicts_with_subcommands = true)]
+    Validate(ValidateArgs),
     /// What is held: dataset, symbol, first and last session, completeness
     #[command(
         after_help = "Examples:\n  marketpipe status\n  marketpipe status --symbols AAPL,MSFT --format json"
@@ -83,7 +86,7 @@ pub(super) enum Command {
     /// Past and running ingests: list, show, resume, cancel, prune
     #[command(after_help = "Examples:\n  marketpipe jobs list\n  marketpipe jobs resume 12")]
     Jobs(JobsArgs),
-    /// Ask the lake in SQL: bars_1m to bars_1d, calendar, gaps, jobs, quarantine, revisions
+    /// Ask the lake in SQL: bars_1m to bars_1d, calendar, gaps, jobs, findings, quarantine, revisions
     #[command(after_help = QUERY_EXAMPLES)]
     Query(QueryArgs),
     /// The configuration in force
@@ -124,6 +127,18 @@ Examples:
 Buckets begin at the start of each segment (pre, regular, post, overnight) and never cross its end; 1d is the regular
 session. One file for each symbol, frame and year; exactly those are made whose minutes or spec changed. The lake keeps one
 kind of bars a frame: another --anchor replaces the 1h, 2h and 4h bars. [aggregation] in the configuration has the defaults.";
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  marketpipe validate
+  marketpipe validate --symbols AAPL --start 2024-07-01 --html report.html
+  marketpipe validate --fail-on warning --max-missing-pct 1 --junit junit.xml
+  marketpipe validate --rules
+  marketpipe validate ack 0f3c9a1b2d4e --reason 'halted, see the exchange'
+
+Each run leaves a CSV report in reports/ of the data folder; `query` has the same as the view `findings`. Acknowledged findings
+stay silent until their bar changes. Exit code 4: findings at or above --fail-on, or a series with more missing minutes than
+--max-missing-pct. [validation] in the configuration has thresholds and severities.";
 
 const GAPS_EXAMPLES: &str = "\
 Examples:
@@ -207,6 +222,91 @@ pub(super) struct IngestArgs {
     /// Bring the derived bars of these symbols up to date afterwards
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) aggregate: bool,
+    /// Check what was asked for afterwards; exit 4 on an error
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) validate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
+    /// Only what this ingest job asked for
+    #[arg(long, value_name = "ID")]
+    pub(super) job: Option<i64>,
+    /// Where the CSV report goes [default: reports/ in the data folder]
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    /// Write a page with a completeness map and the bars in question
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+    /// Write JUnit XML for CI
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Exit 4 on findings of this severity or a graver one
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Error)]
+    pub(super) fail_on: FailOn,
+    /// Exit 4 when more of a series' regular minutes are missing
+    #[arg(long, value_name = "PCT", value_parser = read_percentage)]
+    pub(super) max_missing_pct: Option<f64>,
+    /// List the rules with their reasons
+    #[arg(long)]
+    pub(super) rules: bool,
+    #[command(subcommand)]
+    pub(super) command: Option<ValidateCommand>,
+}
+
+/// From which severity on findings make the exit code 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// Wrong for sure
+    Error,
+    /// Worth a look
+    Warning,
+    /// Never, but for --max-missing-pct
+    Never,
+}
+
+impl FailOn {
+    /// The severity; `None` for never.
+    pub(super) const fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Never => None,
+        }
+    }
+}
+
+fn read_percentage(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim_end().parse::<f64>();
+    number
+        .ok()
+        .filter(|number| (0.0..=100.0).contains(number))
+        .ok_or_else(|| "expected a percentage from 0 to 100".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ValidateCommand {
+    /// Acknowledge a finding: it stays silent until its bar changes
+    #[command(
+        after_help = "Examples:\n  marketpipe validate ack 0f3c9a1b2d4e --reason 'halted'\n  marketpipe validate ack 0f3c9a1b2d4e --reason 'real: earnings'"
+    )]
+    Ack {
+        /// The finding's id, as the report and the view `findings` have it
+        id: String,
+        /// Why it is as it should be
+        #[arg(long, value_name = "WORDS")]
+        reason: String,
+    },
+    /// Take an acknowledgement back
+    #[command(
+        after_help = "Examples:\n  marketpipe validate unack 0f3c9a1b2d4e\n  marketpipe validate unack 0f3c9a1b2d4e --data-dir /srv/bars"
+    )]
+    Unack {
+        /// The finding's id
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::IngestArgs;
 use super::exit::{CliError, Exit};
-use super::order::{AskAgain, IngestOrder, RunLimits};
+use super::order::{AskAgain, FollowUp, IngestOrder, RunLimits};
 use super::output::{Value, human_bytes, with_thousands};
 use super::session::CliSession;
 use super::symbols::{SymbolList, read_symbols};
@@ -20,11 +20,11 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
         return show_plan(session, &order);
     }
     let ran = order.run(session, RunLimits::of(&args.limits), None)?;
-    let exit = if args.aggregate {
-        ran.aggregate_and_tell(session)?
-    } else {
-        ran.tell(session)?
+    let follow_up = FollowUp {
+        aggregates: args.aggregate,
+        validates: args.validate,
     };
+    let exit = ran.follow_up_and_tell(session, follow_up)?;
     let is_complete = list.malformed.is_empty() || exit != Exit::Done;
     Ok(if is_complete { exit } else { Exit::Partial })
 }

@@ -24,6 +24,8 @@ mod status;
 mod stopping;
 mod summary;
 mod symbols;
+mod validate;
+mod validate_report;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -68,6 +70,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Demo(args) => demo::run(&session, &args),
         Command::Ingest(args) => ingest::run(&session, &args),
         Command::Aggregate(args) => aggregate::run(&session, &args),
+        Command::Validate(args) => validate::run(&session, &args),
         Command::Status(args) => status::run(&session, &args),
         Command::Gaps(args) => gaps::run(&session, &args),
         Command::Repair(args) => repair::run(&session, &args),

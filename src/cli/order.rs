@@ -11,7 +11,7 @@ use super::dates::{read_date, read_range};
 use super::exit::{CliError, Exit};
 use super::session::CliSession;
 use super::stopping::Stopping;
-use super::summary;
+use super::{summary, validate};
 use crate::app::{ProviderChoice, Stores};
 use crate::domain::job::{IngestionJob, JobRequest, JobState};
 use crate::domain::merge::ShrinkPolicy;
@@ -133,37 +133,63 @@ impl Ran {
         error.map_or(Ok(exit), Err)
     }
 
-    /// Brings the derived bars of what was ingested up to date, then tells the ingest's end.
+    /// Tells the ingest's end, and does with what was ingested what is wanted: whatever else failed.
     ///
     /// # Errors
-    /// The failure of either; the ingest's goes before.
-    pub(super) fn aggregate_and_tell(self, session: &CliSession) -> Result<Exit, CliError> {
+    /// The first failure, the ingest's before those of what follows it.
+    pub(super) fn follow_up_and_tell(
+        self,
+        session: &CliSession,
+        follow_up: FollowUp,
+    ) -> Result<Exit, CliError> {
         let Touched {
             stores,
             symbols,
             sessions,
             stopping,
         } = &self.touched;
-        if stopping.signal.is_stopped() {
-            return self.tell(session);
-        }
-        let dataset = self.report.dataset.clone();
         let (stores, stopping) = (stores.clone(), stopping.clone());
         let (symbols, sessions) = (symbols.clone(), *sessions);
-        // What could be ingested is aggregated, whatever else failed.
-        let ingested = self.tell(session);
-        let aggregated =
-            aggregate::after_ingest(session, &stores, &dataset, symbols, sessions, &stopping);
-        match (ingested, aggregated) {
-            (Ok(Exit::Done), aggregated) => aggregated,
-            (Ok(_), Ok(Exit::Storage)) => Ok(Exit::Storage),
-            (Ok(_), Err(error)) => Err(error),
-            (Err(ingested), Err(error)) => {
-                session.insist(error.render().trim_end());
-                Err(ingested)
-            }
-            (ingested, Ok(_)) => ingested,
+        let (dataset, job) = (self.report.dataset.clone(), self.report.job);
+        let mut outcome = self.tell(session);
+        if follow_up.aggregates && !stopping.signal.is_stopped() {
+            let symbols = symbols.clone();
+            let aggregated =
+                aggregate::after_ingest(session, &stores, &dataset, symbols, sessions, &stopping);
+            outcome = graver(session, outcome, aggregated);
         }
+        if follow_up.validates && !stopping.signal.is_stopped() {
+            let validated = validate::after_ingest(
+                session, &stores, &dataset, symbols, sessions, job, &stopping,
+            );
+            outcome = graver(session, outcome, validated);
+        }
+        outcome
+    }
+}
+
+/// What an ingest is followed by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FollowUp {
+    pub(super) aggregates: bool,
+    pub(super) validates: bool,
+}
+
+/// How two steps end together: by the first failure; full disks go before what is partial.
+fn graver(
+    session: &CliSession,
+    first: Result<Exit, CliError>,
+    then: Result<Exit, CliError>,
+) -> Result<Exit, CliError> {
+    match (first, then) {
+        (Ok(Exit::Done), then) => then,
+        (Ok(_), Ok(Exit::Storage)) => Ok(Exit::Storage),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(first), Err(error)) => {
+            session.insist(error.render().trim_end());
+            Err(first)
+        }
+        (first, Ok(_)) => first,
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) struct FileValues {
     pub(super) http: HttpValues,
     pub(super) providers: ProviderValues,
     pub(super) aggregation: AggregationValues,
+    pub(super) validation: ValidationValues,
     pub(super) query: QueryValues,
     pub(super) lists: BTreeMap<String, ListValue>,
 }
@@ -90,6 +91,23 @@ pub(super) struct AggregationValues {
     pub(super) segments: Option<Vec<String>>,
     pub(super) closing_auction: Option<String>,
     pub(super) engine: Option<Engine>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ValidationValues {
+    pub(super) jump_units: Option<f64>,
+    pub(super) jump_pct: Option<f64>,
+    pub(super) gap_units: Option<f64>,
+    pub(super) gap_pct: Option<f64>,
+    pub(super) split_tolerance_pct: Option<f64>,
+    pub(super) volume_units: Option<f64>,
+    pub(super) volume_factor: Option<f64>,
+    pub(super) session_volume_factor: Option<f64>,
+    pub(super) spike_bars: Option<u32>,
+    pub(super) stale_bars: Option<u32>,
+    pub(super) findings_per_rule: Option<u32>,
+    pub(super) severity: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

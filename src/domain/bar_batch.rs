@@ -239,6 +239,129 @@ impl BarBatch {
     }
 }
 
+/// Rows as a file holds them: nothing is proven but that all columns have the same length.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnprovenBars {
+    columns: BarColumns,
+    session_days: Vec<i32>,
+    segments: Vec<Segment>,
+}
+
+/// What keeps a row out of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFault {
+    /// It breaks a hard rule.
+    Rule(HardRule),
+    /// It does not follow its predecessor in time.
+    NotAscending,
+    /// Its session is before its predecessor's.
+    SessionNotAscending,
+}
+
+/// A row that cannot be part of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FaultyRow {
+    /// The row.
+    pub bar: Bar,
+    /// Its session date as stored, days since 1970-01-01.
+    pub session_day: i32,
+    /// What is wrong with it.
+    pub fault: RowFault,
+}
+
+impl UnprovenBars {
+    /// Rows of columns; `None` when these differ in length.
+    pub fn new(
+        columns: BarColumns,
+        session_days: Vec<i32>,
+        segments: Vec<Segment>,
+    ) -> Option<Self> {
+        let rows = columns.len();
+        let is_whole =
+            columns.has_equal_lengths() && session_days.len() == rows && segments.len() == rows;
+        is_whole.then_some(Self {
+            columns,
+            session_days,
+            segments,
+        })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The value columns.
+    pub fn columns(&self) -> &BarColumns {
+        &self.columns
+    }
+
+    /// Session date of each row as stored, days since 1970-01-01.
+    pub fn session_days(&self) -> &[i32] {
+        &self.session_days
+    }
+
+    /// Segment of each row as stored.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The rows that make a batch, and those that cannot be part of it.
+    pub fn prove(self) -> (BarBatch, Vec<FaultyRow>) {
+        if is_sound(&self.columns, &self.session_days) {
+            let Self {
+                columns,
+                session_days,
+                segments,
+            } = self;
+            let batch = BarBatch {
+                columns,
+                session_days,
+                segments,
+            };
+            return (batch, Vec::new());
+        }
+        let mut batch = BarBatch::empty();
+        let mut faulty = Vec::new();
+        for row in 0..self.len() {
+            let bar = self.columns.bar(row);
+            let session_day = self.session_days[row];
+            let is_late = |last: Option<&i64>| last.is_some_and(|&last| last >= bar.ts_us);
+            let fault = if let Some(rule) = bar.broken_rule() {
+                Some(RowFault::Rule(rule))
+            } else if is_late(batch.columns.ts_us.last()) {
+                Some(RowFault::NotAscending)
+            } else if batch
+                .session_days
+                .last()
+                .is_some_and(|&last| last > session_day)
+            {
+                Some(RowFault::SessionNotAscending)
+            } else {
+                None
+            };
+            match fault {
+                Some(fault) => faulty.push(FaultyRow {
+                    bar,
+                    session_day,
+                    fault,
+                }),
+                None => {
+                    batch.columns.push(bar);
+                    batch.session_days.push(session_day);
+                    batch.segments.push(self.segments[row]);
+                }
+            }
+        }
+        (batch, faulty)
+    }
+}
+
 /// Whether columns of equal length break no rule, column by column: many times faster than row by row, and for batches
 /// that are as they should be the only look.
 fn is_sound(columns: &BarColumns, session_days: &[i32]) -> bool {

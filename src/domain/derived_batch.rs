@@ -1,7 +1,9 @@
 //! Bars that were made from shorter ones, in proven columns. Knows nothing of how they were made.
 
+use super::bar::Bar;
 use super::bar_batch::{BarBatch, BatchError};
 use super::bar_columns::BarColumns;
+use super::instant::format_utc;
 use super::session::Segment;
 
 /// Derived bars of one series and frame: a [`BarBatch`], and of how many minutes each bar was made.
@@ -96,15 +98,79 @@ impl DerivedBatch {
 
     /// The first row in which the two differ, to the last bit; `None` when they are equal.
     pub fn first_difference(&self, other: &Self) -> Option<usize> {
-        let is_same = |row: usize| {
-            row < self.len()
-                && row < other.len()
-                && self.bars.bar(row).same_values(&other.bars.bar(row))
-                && self.bars.session_days()[row] == other.bars.session_days()[row]
-                && self.bars.segments()[row] == other.bars.segments()[row]
-                && self.minutes[row] == other.minutes[row]
+        (0..self.len().max(other.len())).find(|&row| !self.is_same_row(other, row))
+    }
+
+    /// The rows in which the two differ; where one has more rows than the other, the first of them alone.
+    pub fn differences(&self, other: &Self) -> Vec<usize> {
+        if self.len() != other.len() {
+            return self.first_difference(other).into_iter().collect();
+        }
+        (0..self.len())
+            .filter(|&row| !self.is_same_row(other, row))
+            .collect()
+    }
+
+    fn is_same_row(&self, other: &Self, row: usize) -> bool {
+        row < self.len()
+            && row < other.len()
+            && self.bars.bar(row).same_values(&other.bars.bar(row))
+            && self.bars.session_days()[row] == other.bars.session_days()[row]
+            && self.bars.segments()[row] == other.bars.segments()[row]
+            && self.minutes[row] == other.minutes[row]
+    }
+
+    /// What differs in `row` from what is expected, in words.
+    pub fn difference_at(&self, expected: &Self, row: usize) -> String {
+        let bar = |batch: &Self| {
+            (row < batch.len()).then(|| (batch.bars().bar(row), batch.minutes()[row]))
         };
-        (0..self.len().max(other.len())).find(|&row| !is_same(row))
+        let at = |bar: &Bar| format_utc(bar.ts_us);
+        match (bar(self), bar(expected)) {
+            (Some((kept, _)), None) => format!("the bar at {} should not exist", at(&kept)),
+            (None, Some((expected, _))) => format!("the bar at {} is missing", at(&expected)),
+            (Some((kept, _)), Some((expected, _))) if kept.ts_us != expected.ts_us => {
+                format!(
+                    "a bar at {} where one at {} should be",
+                    at(&kept),
+                    at(&expected)
+                )
+            }
+            (Some((kept, kept_minutes)), Some((expected, expected_minutes))) => {
+                let vwap = |bar: &Bar| bar.vwap.map_or("none".to_owned(), |vwap| vwap.to_string());
+                let count = |bar: &Bar| {
+                    bar.trade_count
+                        .map_or("none".to_owned(), |count| count.to_string())
+                };
+                let values = [
+                    ("open", kept.open.to_string(), expected.open.to_string()),
+                    ("high", kept.high.to_string(), expected.high.to_string()),
+                    ("low", kept.low.to_string(), expected.low.to_string()),
+                    ("close", kept.close.to_string(), expected.close.to_string()),
+                    (
+                        "volume",
+                        kept.volume.to_string(),
+                        expected.volume.to_string(),
+                    ),
+                    ("trade_count", count(&kept), count(&expected)),
+                    ("vwap", vwap(&kept), vwap(&expected)),
+                    (
+                        "minutes",
+                        kept_minutes.to_string(),
+                        expected_minutes.to_string(),
+                    ),
+                ];
+                let differing = values.iter().find(|(_, kept, expected)| kept != expected);
+                let words = differing.map_or_else(
+                    || "differs in its session or segment".to_owned(),
+                    |(column, kept, expected)| {
+                        format!("has {column} {kept}, its minutes give {expected}")
+                    },
+                );
+                format!("the bar at {} {words}", at(&expected))
+            }
+            (None, None) => "differs".to_owned(),
+        }
     }
 }
 

@@ -129,6 +129,33 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A validation began.
+    ValidationStarted {
+        /// Series to check.
+        series: usize,
+    },
+    /// One symbol's bars were checked.
+    ValidationCompleted {
+        /// The dataset.
+        dataset: Dataset,
+        /// The symbol.
+        symbol: Symbol,
+        /// Minutes that were read.
+        minutes: u64,
+        /// Open findings of severity error.
+        errors: usize,
+        /// Open findings of severity warning.
+        warnings: usize,
+    },
+    /// One symbol's bars could not be checked.
+    ValidationFailed {
+        /// The dataset.
+        dataset: Dataset,
+        /// The symbol.
+        symbol: Symbol,
+        /// Why.
+        reason: String,
+    },
     /// A job ended.
     JobFinished {
         /// The job.
@@ -157,6 +184,9 @@ impl Event {
             Self::AggregationStarted { .. } => "AggregationStarted",
             Self::AggregationCompleted { .. } => "AggregationCompleted",
             Self::AggregationFailed { .. } => "AggregationFailed",
+            Self::ValidationStarted { .. } => "ValidationStarted",
+            Self::ValidationCompleted { .. } => "ValidationCompleted",
+            Self::ValidationFailed { .. } => "ValidationFailed",
             Self::JobFinished { .. } => "JobFinished",
         }
     }

@@ -17,6 +17,27 @@ impl MinuteSet {
         Self([0; WORDS])
     }
 
+    /// The minutes of a range.
+    pub fn of_range(range: Range<u16>) -> Self {
+        let mut set = Self::empty();
+        for minute in range {
+            set.insert(minute);
+        }
+        set
+    }
+
+    /// The minutes that are in both sets.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & other.0[word]))
+    }
+
+    /// The minutes of this set that are not in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
+    }
+
     /// Adds a minute; tells whether it was not there before. Numbers from 1,440 on are refused with `false`.
     pub fn insert(&mut self, minute: u16) -> bool {
         if minute >= MINUTES_PER_FRAME {
@@ -51,14 +72,19 @@ impl MinuteSet {
 
     /// The minutes in `range` that are not in the set, as ascending maximal ranges.
     pub fn missing_in(&self, range: Range<u16>) -> Vec<Range<u16>> {
-        let mut missing: Vec<Range<u16>> = Vec::new();
-        for minute in range.filter(|&minute| !self.contains(minute)) {
-            match missing.last_mut() {
+        Self::of_range(range).without(self).ranges()
+    }
+
+    /// The minutes of the set, as ascending maximal ranges.
+    pub fn ranges(&self) -> Vec<Range<u16>> {
+        let mut ranges: Vec<Range<u16>> = Vec::new();
+        for minute in (0..MINUTES_PER_FRAME).filter(|&minute| self.contains(minute)) {
+            match ranges.last_mut() {
                 Some(last) if last.end == minute => last.end = minute + 1,
-                _ => missing.push(minute..minute + 1),
+                _ => ranges.push(minute..minute + 1),
             }
         }
-        missing
+        ranges
     }
 
     /// The set as bytes: the number of leading zero bytes, then the bytes up to the last one that is not zero.

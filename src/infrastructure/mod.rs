@@ -1,12 +1,15 @@
 //! The outside: everything that touches a disk, a network or a clock. Implements the domain's ports.
 
 pub mod clock;
+pub mod csv_report;
 mod disk;
 pub mod duckdb;
 pub mod events;
 pub mod fake_alpaca;
 pub mod host;
+pub mod html_report;
 pub mod http;
+pub mod junit_report;
 pub mod lake;
 pub mod parquet;
 pub mod providers;

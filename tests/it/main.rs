@@ -12,6 +12,7 @@
 )]
 
 mod support;
+mod validate;
 
 mod aggregate;
 mod bad_input;

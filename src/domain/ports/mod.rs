@@ -5,6 +5,7 @@ pub mod derive;
 pub mod events;
 pub mod provider;
 pub mod store;
+pub mod validate;
 
 pub use clock::Clock;
 pub use derive::{
@@ -21,4 +22,8 @@ pub use store::{
     JobRepository, OhlcvRepository, PartitionAnswer, PartitionFile, PartitionOutcome,
     PartitionReceipt, QuarantinedRow, RevisionRow, SeriesStatus, SessionAnswer, StoreError,
     StoreErrorKind, SymbolBarsRepository,
+};
+pub use validate::{
+    FileFault, FileInspector, FindingRepository, InspectedDerived, InspectedMinutes, KeptFinding,
+    SeriesFindings,
 };

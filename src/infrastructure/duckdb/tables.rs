@@ -1,10 +1,10 @@
-//! What the database keeps beside the bars, as tables for `query`: quarantine, revisions, jobs and gaps. Knows their
+//! What the database keeps beside the bars, as tables for `query`: quarantine, revisions, jobs, findings and gaps. Knows their
 //! columns, not where the rows come from.
 
 use ::duckdb::types::{TimeUnit, Value};
 
 use super::connection::QueryError;
-use crate::domain::ports::{QuarantinedRow, RevisionRow, StoreError};
+use crate::domain::ports::{KeptFinding, QuarantinedRow, RevisionRow, StoreError};
 use crate::domain::{Bar, Calendar, Dataset, Gap, IngestionJob, SessionDate, Symbol};
 
 /// Makes the rows of a table when they are needed.
@@ -40,6 +40,33 @@ pub const JOBS: &str = "job BIGINT, state VARCHAR, started TIMESTAMP, finished T
 /// Columns of `gaps`.
 pub const GAPS: &str = "dataset VARCHAR, symbol VARCHAR, reason VARCHAR, settled BOOLEAN, first_session DATE, \
      last_session DATE, sessions INTEGER, start_ts TIMESTAMP, end_ts TIMESTAMP, minutes INTEGER";
+
+/// Columns of `findings`: what the last validation of each series found.
+pub const FINDINGS: &str = "finding_id VARCHAR, rule VARCHAR, severity VARCHAR, dataset VARCHAR, symbol VARCHAR, \
+     session_date DATE, ts TIMESTAMP, timeframe VARCHAR, value VARCHAR, expected VARCHAR, message VARCHAR, hint VARCHAR, \
+     acknowledged VARCHAR, first_seen TIMESTAMP, last_seen TIMESTAMP";
+
+/// One row of `findings`.
+pub fn finding_row(kept: &KeptFinding) -> Vec<Value> {
+    let finding = &kept.finding;
+    vec![
+        text(&kept.id),
+        text(&finding.rule),
+        text(&finding.severity),
+        text(&finding.dataset),
+        finding.symbol.as_ref().map_or(Value::Null, text),
+        finding.session.map_or(Value::Null, date),
+        finding.ts_us.map_or(Value::Null, instant),
+        text(&finding.timeframe),
+        text(&finding.value),
+        text(&finding.expected),
+        text(&finding.message),
+        text(&finding.hint()),
+        kept.acknowledged.as_ref().map_or(Value::Null, text),
+        instant(kept.first_seen_us),
+        instant(kept.last_seen_us),
+    ]
+}
 
 /// One row of `quarantine`.
 pub fn quarantine_row(row: &QuarantinedRow) -> Vec<Value> {

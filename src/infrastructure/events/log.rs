@@ -134,6 +134,24 @@ impl EventSubscriber for LogSubscriber {
                     shown(reason)
                 );
             }
+            Event::ValidationStarted { series } => info!(series, "validation started"),
+            Event::ValidationCompleted {
+                dataset,
+                symbol,
+                minutes,
+                errors,
+                warnings,
+            } => {
+                debug!(minutes, errors, warnings, "checked {dataset} {symbol}");
+            }
+            Event::ValidationFailed {
+                dataset,
+                symbol,
+                reason,
+            } => {
+                // The closing summary lists them.
+                info!("checking {dataset} {symbol} failed: {}", shown(reason));
+            }
             Event::JobFinished { job, state, counts } => {
                 info!(
                     %job,

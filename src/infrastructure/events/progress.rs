@@ -39,8 +39,8 @@ struct Tally {
     warnings: u64,
     /// What is being waited for.
     wait: Option<String>,
-    /// Symbol-years to aggregate, where that is what is done, and those that are done.
-    years: Option<(usize, usize)>,
+    /// Steps that are done, all of them, and what is done in them, where work has steps.
+    steps: Option<(usize, usize, &'static str)>,
 }
 
 impl ProgressSubscriber {
@@ -82,12 +82,14 @@ impl EventSubscriber for ProgressSubscriber {
     fn receive(&self, event: &Event) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::JobStarted { .. } | Event::AggregationStarted { .. } => self.begin(),
+            Event::JobStarted { .. }
+            | Event::AggregationStarted { .. }
+            | Event::ValidationStarted { .. } => self.begin(),
             Event::JobFinished { .. } => return self.bar.finish_and_clear(),
             _ => {}
         }
         tally.note(event);
-        if tally.is_aggregated() {
+        if tally.is_over() {
             return self.bar.finish_and_clear();
         }
         self.bar.set_message(tally.line(self.bar.elapsed()));
@@ -151,41 +153,55 @@ impl Tally {
             }
             Event::AggregationStarted { years, .. } => {
                 *self = Self {
-                    years: Some((0, *years)),
+                    steps: Some((0, *years, "symbol-years aggregated")),
                     ..Self::default()
                 };
             }
             Event::AggregationCompleted { rows, .. } => {
                 self.rows += u64::try_from(*rows).unwrap_or(u64::MAX);
-                self.year_done();
+                self.step_done();
             }
             Event::AggregationFailed { .. } => {
                 self.warnings += 1;
-                self.year_done();
+                self.step_done();
+            }
+            Event::ValidationStarted { series } => {
+                *self = Self {
+                    steps: Some((0, *series, "series checked")),
+                    ..Self::default()
+                };
+            }
+            Event::ValidationCompleted { minutes, .. } => {
+                self.rows += minutes;
+                self.step_done();
+            }
+            Event::ValidationFailed { .. } => {
+                self.warnings += 1;
+                self.step_done();
             }
             Event::JobFinished { .. } => {}
         }
     }
 
-    fn year_done(&mut self) {
+    fn step_done(&mut self) {
         self.wait = None;
-        if let Some((done, _)) = &mut self.years {
+        if let Some((done, ..)) = &mut self.steps {
             *done += 1;
         }
     }
 
-    /// Whether an aggregation is under way and nothing is left of it.
-    fn is_aggregated(&self) -> bool {
-        self.years.is_some_and(|(done, years)| done >= years)
+    /// Whether steps are under way and nothing is left of them.
+    fn is_over(&self) -> bool {
+        self.steps.is_some_and(|(done, steps, _)| done >= steps)
     }
 
     /// The line `elapsed` after the start, the most important first: a narrow terminal cuts its end.
     fn line(&self, elapsed: Duration) -> String {
-        if let Some((done, years)) = self.years {
-            let mut parts = vec![format!("{done}/{years} symbol-years aggregated")];
+        if let Some((done, steps, what)) = self.steps {
+            let mut parts = vec![format!("{done}/{steps} {what}")];
             match &self.wait {
                 Some(wait) => parts.push(wait.clone()),
-                None => parts.push(format!("{} derived rows", HumanCount(self.rows))),
+                None => parts.push(format!("{} rows", HumanCount(self.rows))),
             }
             if self.warnings > 0 {
                 parts.push(format!("{} failed", HumanCount(self.warnings)));

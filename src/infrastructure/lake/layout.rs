@@ -56,6 +56,11 @@ impl DataDirectory {
         self.root.join("staging")
     }
 
+    /// Validation reports.
+    pub fn reports(&self) -> PathBuf {
+        self.root.join("reports")
+    }
+
     /// One locked file for each process that works on a job.
     pub fn leases(&self) -> PathBuf {
         self.root.join("running")

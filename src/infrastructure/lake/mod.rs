@@ -3,6 +3,7 @@
 
 mod commit;
 mod derive;
+mod inspect;
 mod layout;
 mod lease;
 mod lock;

@@ -220,7 +220,7 @@ fn damaged(path: &Path, error: FileError) -> StoreError {
 }
 
 /// Refuses a file that lies in another one's place.
-fn refuse_other(
+pub(crate) fn refuse_other(
     description: &FileDescription,
     key: &PartitionKey,
     path: &Path,

@@ -21,9 +21,13 @@ use thiserror::Error;
 
 pub(crate) use super::schema::SCHEMA_VERSION;
 use super::schema::{self, FileColumns, SchemaError};
+use crate::domain::bar_batch::{BatchError, UnprovenBars};
 use crate::domain::digest::{hex, hex_sha256};
 use crate::domain::ports::SourceFile;
-use crate::domain::{AggregationSpec, BarBatch, Calendar, DerivedBatch, PartitionKey, SessionDate};
+use crate::domain::{
+    AggregationSpec, BarBatch, BarColumns, Calendar, DerivedBatch, PartitionKey, Segment,
+    SessionDate,
+};
 
 /// The key of the footer entry that describes the file.
 const DESCRIPTION_KEY: &str = "marketpipe";
@@ -205,9 +209,38 @@ impl ParquetStorageEngine {
         let batch =
             BarBatch::from_parts(columns, session_days, segments).map_err(SchemaError::from)?;
         if known == Known::Nothing {
-            check_content(content_hash(&batch, None), &description)?;
+            check_content(content_hash(Rows::of(&batch), None), &description)?;
         }
         Ok((batch, description))
+    }
+
+    /// The minutes of a file as they are stored, proven by nothing, and whether they are those that the footer describes.
+    ///
+    /// # Errors
+    /// [`FileError`] when there are no columns of minutes to be read.
+    pub fn decode_unproven(
+        &self,
+        bytes: Vec<u8>,
+    ) -> Result<(UnprovenBars, FileDescription, Result<(), FileError>), FileError> {
+        let (columns, description) = decode_columns(bytes)?;
+        if columns.minutes.is_some() {
+            return Err(FileError::OtherKind("derived bars"));
+        }
+        let FileColumns {
+            columns,
+            session_days,
+            segments,
+            ..
+        } = columns;
+        let rows = UnprovenBars::new(columns, session_days, segments);
+        let rows = rows.ok_or_else(|| SchemaError::from(BatchError::UnequalLengths))?;
+        let stored = Rows {
+            columns: rows.columns(),
+            session_days: rows.session_days(),
+            segments: rows.segments(),
+        };
+        let is_described = check_content(content_hash(stored, None), &description);
+        Ok((rows, description, is_described))
     }
 
     /// The derived bars of a file.
@@ -230,7 +263,7 @@ impl ParquetStorageEngine {
         let derived = DerivedBatch::from_parts(columns, session_days, segments, minutes)
             .map_err(SchemaError::from)?;
         if known == Known::Nothing {
-            let content = content_hash(derived.bars(), Some(derived.minutes()));
+            let content = content_hash(Rows::of(derived.bars()), Some(derived.minutes()));
             check_content(content, &description)?;
         }
         Ok((derived, description))
@@ -445,13 +478,31 @@ fn describe(
         first_session,
         last_session,
         rows: u64::try_from(batch.len()).unwrap_or(u64::MAX),
-        content: content_hash(batch, minutes),
+        content: content_hash(Rows::of(batch), minutes),
         derived,
     })
 }
 
+/// The rows of a file, proven or not.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    columns: &'a BarColumns,
+    session_days: &'a [i32],
+    segments: &'a [Segment],
+}
+
+impl<'a> Rows<'a> {
+    fn of(batch: &'a BarBatch) -> Self {
+        Self {
+            columns: batch.columns(),
+            session_days: batch.session_days(),
+            segments: batch.segments(),
+        }
+    }
+}
+
 /// SHA-256 over the rows, column by column, little endian: independent of encodings and of the file format.
-pub(crate) fn content_hash(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
+fn content_hash(batch: Rows<'_>, minutes: Option<&[i32]>) -> String {
     if cfg!(target_endian = "little") {
         content_hash_in_place(batch, minutes)
     } else {
@@ -460,9 +511,9 @@ pub(crate) fn content_hash(batch: &BarBatch, minutes: Option<&[i32]>) -> String 
 }
 
 /// The same value by value, whatever the machine.
-fn content_hash_by_value(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
-    let columns = batch.columns();
-    let mut bytes: Vec<u8> = Vec::with_capacity(batch.len() * 8);
+fn content_hash_by_value(batch: Rows<'_>, minutes: Option<&[i32]>) -> String {
+    let columns = batch.columns;
+    let mut bytes: Vec<u8> = Vec::with_capacity(columns.len() * 8);
     let mut hasher = Sha256::new();
     let mut take = |bytes: &mut Vec<u8>| {
         hasher.update(&*bytes);
@@ -486,16 +537,16 @@ fn content_hash_by_value(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
     let flag = |present| [u8::from(present)];
     put(&mut bytes, columns.trade_count.present(), flag);
     put(&mut bytes, columns.vwap.present(), flag);
-    put(&mut bytes, batch.session_days(), i32::to_le_bytes);
-    put(&mut bytes, batch.segments(), |segment| [segment.code()]);
+    put(&mut bytes, batch.session_days, i32::to_le_bytes);
+    put(&mut bytes, batch.segments, |segment| [segment.code()]);
     put(&mut bytes, minutes.unwrap_or_default(), i32::to_le_bytes);
     take(&mut bytes);
     hex(&hasher.finalize())
 }
 
 /// The same where numbers lie in memory as they are hashed.
-fn content_hash_in_place(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
-    let columns = batch.columns();
+fn content_hash_in_place(batch: Rows<'_>, minutes: Option<&[i32]>) -> String {
+    let columns = batch.columns;
     let mut hasher = Sha256::new();
     hasher.update(columns.ts_us.to_byte_slice());
     for values in [
@@ -509,15 +560,15 @@ fn content_hash_in_place(batch: &BarBatch, minutes: Option<&[i32]>) -> String {
     }
     hasher.update(columns.vwap.values().to_byte_slice());
     hasher.update(columns.trade_count.values().to_byte_slice());
-    let mut flags: Vec<u8> = Vec::with_capacity(batch.len());
+    let mut flags: Vec<u8> = Vec::with_capacity(columns.len());
     for present in [columns.trade_count.present(), columns.vwap.present()] {
         flags.clear();
         flags.extend(present.iter().map(|&present| u8::from(present)));
         hasher.update(&flags);
     }
-    hasher.update(batch.session_days().to_byte_slice());
+    hasher.update(batch.session_days.to_byte_slice());
     flags.clear();
-    flags.extend(batch.segments().iter().map(|segment| segment.code()));
+    flags.extend(batch.segments.iter().map(|segment| segment.code()));
     hasher.update(&flags);
     hasher.update(minutes.unwrap_or_default().to_byte_slice());
     hex(&hasher.finalize())
@@ -672,11 +723,11 @@ mod tests {
         #[test]
         fn the_hash_of_the_rows_is_the_same_on_any_machine(count in 1_i64..50, price in 1.0..1e6_f64) {
             let rows = batch((0..count).map(|n| bar(n, price)));
-            prop_assert_eq!(content_hash_in_place(&rows, None), content_hash_by_value(&rows, None));
+            prop_assert_eq!(content_hash_in_place(Rows::of(&rows), None), content_hash_by_value(Rows::of(&rows), None));
             let minutes = vec![7; rows.len()];
             prop_assert_eq!(
-                content_hash_in_place(&rows, Some(&minutes)),
-                content_hash_by_value(&rows, Some(&minutes))
+                content_hash_in_place(Rows::of(&rows), Some(&minutes)),
+                content_hash_by_value(Rows::of(&rows), Some(&minutes))
             );
         }
     }

@@ -24,7 +24,7 @@ pub(super) struct Migration {
 }
 
 /// Every migration, oldest first; the n-th leads to schema version n. Append only.
-pub(super) const MIGRATIONS: [Migration; 3] = [
+pub(super) const MIGRATIONS: [Migration; 4] = [
     Migration {
         name: "0001_initial",
         sql: include_str!("../../../migrations/0001_initial.sql"),
@@ -36,6 +36,10 @@ pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration {
         name: "0003_derivation",
         sql: include_str!("../../../migrations/0003_derivation.sql"),
+    },
+    Migration {
+        name: "0004_findings",
+        sql: include_str!("../../../migrations/0004_findings.sql"),
     },
 ];
 

@@ -1,5 +1,5 @@
 //! The SQLite database of a data directory: completeness ledger, catalog of the lake, quarantine, revisions,
-//! checkpoints and jobs.
+//! checkpoints, jobs and findings.
 //!
 //! Reading order: `pool` (what a handle promises), `migrate`, then one file for each repository. Every
 //! repository's writes exist twice: as a method that is a transaction of its own, and as a function ending
@@ -14,6 +14,7 @@ mod connect;
 pub(in crate::infrastructure) mod derivation;
 pub(in crate::infrastructure) mod failure;
 pub(in crate::infrastructure) mod fence;
+mod finding;
 pub(in crate::infrastructure) mod job;
 mod migrate;
 pub(in crate::infrastructure) mod ohlcv;
@@ -30,6 +31,7 @@ pub use catalog::{CatalogFile, SqliteCatalog};
 pub use checkpoint::SqliteCheckpointRepository;
 pub use connect::library_version;
 pub use fence::CommitSummary;
+pub use finding::SqliteFindingRepository;
 pub use job::{PrunedJobs, SqliteJobRepository};
 pub use ohlcv::SqliteOhlcvRepository;
 pub use pool::Database;

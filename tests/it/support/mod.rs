@@ -2,6 +2,7 @@
 
 pub(crate) mod lab;
 pub(crate) mod lean;
+pub(crate) mod tamper;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,0 +1,441 @@
+//! `validate`: says what is wrong with what is stored, where and why; acknowledging what is as it should be.
+
+use std::path::Path;
+
+use super::args::{FailOn, ValidateArgs, ValidateCommand};
+use super::dates::read_dates;
+use super::exit::{CliError, Exit};
+use super::order::IngestOrder;
+use super::output::{OutputFormat, Value, human_duration, with_thousands};
+use super::session::CliSession;
+use super::stopping::Stopping;
+use super::symbols::read_legal_symbols;
+use super::validate_report::{Reports, write_beside};
+use crate::app::Stores;
+use crate::domain::job::JobId;
+use crate::domain::ports::{
+    BarSelection, BarStore as _, FindingRepository as _, JobRepository as _, StoreErrorKind,
+    SymbolBarsRepository as _,
+};
+use crate::domain::{Calendar, Dataset, Rule, SessionDate, Severity, Symbol};
+use crate::infrastructure::csv_report::CsvReportRepository;
+use crate::ingestion::RequestedRange;
+use crate::validation::{ValidationReport, ValidationRequest};
+
+/// Findings and series that the summary names; the others are in the report.
+const NAMED: usize = 10;
+
+/// Days before an ingest without dates that its validation covers.
+const DAYS_OF_A_JOB: i32 = 30;
+
+/// Validates, lists the rules, or acknowledges.
+pub(super) fn run(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError> {
+    match &args.command {
+        Some(ValidateCommand::Ack { id, reason }) => acknowledge(session, id, reason),
+        Some(ValidateCommand::Unack { id }) => withdraw(session, id),
+        None if args.rules => list_rules(session),
+        None => validate(session, args),
+    }
+}
+
+fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError> {
+    let mut request = request_of(session, args)?;
+    for path in [&args.report, &args.html, &args.junit]
+        .into_iter()
+        .flatten()
+    {
+        refuse_in_lake(session, path)?;
+    }
+    let stores = session.job_stores()?;
+    if let Some(job) = args.job {
+        narrow_to_job(session, &stores, job, &mut request)?;
+    }
+    let missing = unknown_symbols(&stores, &request)?;
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(Symbol::as_str).collect();
+        session.insist(&format!("nothing is kept of {}", names.join(", ")));
+    }
+    let stopping = Stopping::default();
+    stopping.watch_beside(None)?;
+    let format = session.format();
+    let mut stdout = std::io::stdout();
+    let mut reports = Reports::default();
+    reports.csv = begin_csv(session, args.report.as_deref(), args.job)?;
+    reports.collect_junit(args.junit.is_some());
+    reports.collect_page(args.html.is_some());
+    if format != OutputFormat::Table {
+        reports.stream_rows(format, &mut stdout)?;
+    }
+    let runner = session.app.validation_runner(&stores, session.events());
+    let report = runner.run(&request, &mut reports, &stopping.signal)?;
+    reports.finish_rows()?;
+    if let Some(path) = &args.junit {
+        write_beside(path, reports.junit(args.fail_on.severity()).as_bytes())?;
+    }
+    if let Some(path) = &args.html {
+        let scope = scope_words(&request);
+        let page = reports.page(session, &stores, &report, &scope);
+        let mut html = Vec::new();
+        page.write_to(&mut html)
+            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+        write_beside(path, &html)?;
+    }
+    let csv = reports.finish_csv()?;
+    if format == OutputFormat::Table {
+        session.write_rows("validate", &RULE_COLUMNS, report.rules.iter().map(rule_row))?;
+    }
+    let exit = exit_of(&report, args.fail_on, &stopping);
+    let words = render(&report, &reports, csv.as_deref());
+    if exit == Exit::Done {
+        session.say(&words);
+    } else {
+        session.insist(&words);
+    }
+    Ok(match exit {
+        Exit::Done if !missing.is_empty() => Exit::Partial,
+        exit => exit,
+    })
+}
+
+/// What `ingest --validate` does afterwards: the ingested symbols in the sessions that were asked for.
+pub(super) fn after_ingest(
+    session: &CliSession,
+    stores: &Stores,
+    dataset: &Dataset,
+    symbols: Vec<Symbol>,
+    sessions: Option<(SessionDate, SessionDate)>,
+    job: Option<JobId>,
+    stopping: &Stopping,
+) -> Result<Exit, CliError> {
+    let request = ValidationRequest {
+        dataset: Some(dataset.clone()),
+        symbols,
+        sessions,
+        ..base_request(session)
+    };
+    let mut reports = Reports::default();
+    reports.csv = begin_csv(session, None, job.map(|job| job.0))?;
+    let runner = session.app.validation_runner(stores, session.events());
+    let report = runner.run(&request, &mut reports, &stopping.signal)?;
+    let csv = reports.finish_csv()?;
+    let exit = exit_of(&report, FailOn::Error, stopping);
+    let words = render(&report, &reports, csv.as_deref());
+    if exit == Exit::Done {
+        session.say(&words);
+    } else {
+        session.insist(&words);
+    }
+    Ok(exit)
+}
+
+fn base_request(session: &CliSession) -> ValidationRequest {
+    let config = session.app.config();
+    ValidationRequest {
+        thresholds: config.validation.thresholds.clone(),
+        severities: config.validation.severities.clone(),
+        choice: config.aggregation.choice,
+        most: config.validation.findings_a_rule,
+        ..ValidationRequest::default()
+    }
+}
+
+fn request_of(session: &CliSession, args: &ValidateArgs) -> Result<ValidationRequest, CliError> {
+    let (first, last) = read_dates(args.held.start.as_deref(), args.held.end.as_deref())?;
+    let (earliest, latest) = Calendar::always_open().coverage();
+    Ok(ValidationRequest {
+        symbols: read_legal_symbols(session, &args.held.symbols)?,
+        sessions: (first.is_some() || last.is_some())
+            .then(|| (first.unwrap_or(earliest), last.unwrap_or(latest))),
+        max_missing_pct: args.max_missing_pct,
+        ..base_request(session)
+    })
+}
+
+/// Limits the request to what an ingest job was about.
+fn narrow_to_job(
+    session: &CliSession,
+    stores: &Stores,
+    id: i64,
+    request: &mut ValidationRequest,
+) -> Result<(), CliError> {
+    let job = stores
+        .jobs
+        .get_job(JobId(id))
+        .map_err(|error| match error.kind {
+            StoreErrorKind::Missing => CliError::new(Exit::Usage, format!("there is no job {id}"))
+                .with_hint("`marketpipe jobs list` shows all"),
+            _ => error.into(),
+        })?;
+    let order = job
+        .spec()
+        .and_then(|spec| IngestOrder::from_spec(spec).ok());
+    let Some(order) = order else {
+        let message = format!("job {id} was made by an older version, which kept no request");
+        return Err(CliError::new(Exit::Usage, message)
+            .with_hint("name --symbols, --start and --end instead"));
+    };
+    let (asked, provider) = order.resolve(session, session.events())?;
+    let latest = Calendar::always_open().coverage().1;
+    let date_of = |ts_us: i64| {
+        SessionDate::from_days_since_epoch(
+            i32::try_from(ts_us.div_euclid(86_400_000_000)).unwrap_or_default(),
+        )
+    };
+    let sessions = match asked.range {
+        RequestedRange::Sessions { first, last } => Some((first, last.unwrap_or(latest))),
+        // An evening belongs to the next session, a weekend to the one after it.
+        RequestedRange::Instants(range) => {
+            date_of(range.start_us).zip(date_of(range.end_us + 4 * 86_400_000_000))
+        }
+        RequestedRange::Incremental => {
+            let begun = job.created_at_us();
+            date_of(begun - i64::from(DAYS_OF_A_JOB) * 86_400_000_000).map(|first| (first, latest))
+        }
+        RequestedRange::WholeSeries { .. } => None,
+    };
+    request.dataset = Some(provider.profile().dataset.clone());
+    if request.symbols.is_empty() {
+        request.symbols = asked.symbols;
+    } else {
+        request
+            .symbols
+            .retain(|symbol| asked.symbols.contains(symbol));
+    }
+    request.sessions = request.sessions.or(sessions);
+    Ok(())
+}
+
+/// The symbols that were named and of which nothing is known.
+fn unknown_symbols(stores: &Stores, request: &ValidationRequest) -> Result<Vec<Symbol>, CliError> {
+    if request.symbols.is_empty() {
+        return Ok(Vec::new());
+    }
+    let selection = BarSelection {
+        dataset: request.dataset.clone(),
+        symbols: request.symbols.clone(),
+        ..BarSelection::default()
+    };
+    let files = stores.bars.list_files(&selection)?;
+    let asked = stores.ledger.list_series(&request.symbols)?;
+    let is_unknown = |symbol: &&Symbol| {
+        !files.iter().any(|file| file.key.symbol == **symbol)
+            && !asked.iter().any(|series| series.symbol == **symbol)
+    };
+    Ok(request.symbols.iter().filter(is_unknown).cloned().collect())
+}
+
+/// Begins the CSV report; a data directory that cannot be written to costs the report and nothing else, unless it was
+/// asked for by name.
+fn begin_csv(
+    session: &CliSession,
+    named: Option<&Path>,
+    job: Option<i64>,
+) -> Result<Option<crate::infrastructure::csv_report::CsvReport>, CliError> {
+    let reports = CsvReportRepository::new(session.app.directory().reports());
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => reports.path_of(job, session.app.clock().now_us()),
+    };
+    match reports.begin(&path) {
+        Ok(report) => Ok(Some(report)),
+        Err(error) if named.is_none() && error.kind == StoreErrorKind::NotWritable => {
+            session.say(&format!("no report is kept: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn exit_of(report: &ValidationReport, fail_on: FailOn, stopping: &Stopping) -> Exit {
+    let has_findings = fail_on
+        .severity()
+        .is_some_and(|severity| report.reaches(severity));
+    if report.is_stopped {
+        stopping.exit()
+    } else if has_findings || !report.too_incomplete.is_empty() {
+        Exit::Findings
+    } else if report.failures.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Partial
+    }
+}
+
+fn scope_words(request: &ValidationRequest) -> String {
+    let symbols = match request.symbols.len() {
+        0 => "all symbols".to_owned(),
+        count if count <= NAMED => {
+            let names: Vec<&str> = request.symbols.iter().map(Symbol::as_str).collect();
+            names.join(", ")
+        }
+        count => format!("{count} symbols"),
+    };
+    match request.sessions {
+        Some((first, last)) => format!("{symbols}, sessions {first} to {last}"),
+        None => format!("{symbols}, all sessions"),
+    }
+}
+
+/// The number with its noun, in the plural where it belongs.
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", with_thousands(count))
+}
+
+fn render(report: &ValidationReport, reports: &Reports<'_>, csv: Option<&Path>) -> String {
+    let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let mut lines = vec![format!(
+        "checked {} series, {} and {} minutes in {}",
+        with_thousands(as_u64(report.series)),
+        counted(report.sessions, "session"),
+        with_thousands(report.minutes),
+        human_duration(report.elapsed),
+    )];
+    let missing = report
+        .minutes_expected
+        .saturating_sub(report.minutes_present);
+    let mut found: Vec<String> = [Severity::Error, Severity::Warning, Severity::Info]
+        .into_iter()
+        .map(|severity| match severity {
+            Severity::Info => format!("{} info", with_thousands(report.open(severity))),
+            _ => counted(report.open(severity), severity.as_str()),
+        })
+        .collect();
+    if report.acknowledged() > 0 {
+        found.push(format!(
+            "{} acknowledged",
+            with_thousands(report.acknowledged())
+        ));
+    }
+    lines.push(format!(
+        "{}; {} of {} regular minutes missing ({:.2} %)",
+        found.join(", "),
+        with_thousands(missing),
+        with_thousands(report.minutes_expected),
+        report.missing_pct()
+    ));
+    lines.extend(reports.gravest(NAMED));
+    for (dataset, symbol, pct) in report.too_incomplete.iter().take(NAMED) {
+        lines.push(format!(
+            "too incomplete: {dataset} {symbol}: {pct:.2} % of its regular minutes are missing"
+        ));
+    }
+    if report.too_incomplete.len() > NAMED {
+        lines.push(format!(
+            "too incomplete: {} more",
+            report.too_incomplete.len() - NAMED
+        ));
+    }
+    for (dataset, symbol, reason) in report.failures.iter().take(NAMED) {
+        lines.push(format!("not checked: {dataset} {symbol}: {reason}"));
+    }
+    if report.failures.len() > NAMED {
+        lines.push(format!(
+            "not checked: {} more; -v names them",
+            report.failures.len() - NAMED
+        ));
+    }
+    if report.series_not_done > 0 {
+        lines.push(format!(
+            "stopped: {} series were not checked",
+            report.series_not_done
+        ));
+    }
+    if let Some(reason) = &report.not_kept {
+        lines.push(format!("findings are not kept: {reason}"));
+    }
+    if let Some(path) = csv {
+        lines.push(format!("report: {}", path.display()));
+    }
+    lines.join("\n")
+}
+
+const RULE_COLUMNS: [&str; 6] = [
+    "rule",
+    "severity",
+    "found",
+    "acknowledged",
+    "counted_only",
+    "what",
+];
+
+fn rule_row(count: &crate::validation::RuleCount) -> Vec<Value> {
+    vec![
+        Value::Text(count.rule.to_string()),
+        Value::Text(count.severity.to_string()),
+        Value::UInt(count.open),
+        Value::UInt(count.acknowledged),
+        Value::UInt(count.left_out),
+        Value::Text(count.rule.text().title.to_owned()),
+    ]
+}
+
+/// Prints the rules with their reasons.
+fn list_rules(session: &CliSession) -> Result<Exit, CliError> {
+    let severities = &session.app.config().validation.severities;
+    let rows = Rule::ALL.into_iter().map(|rule| {
+        let text = rule.text();
+        let severity = severities.of(rule, text.severity);
+        vec![
+            Value::Text(text.id.to_owned()),
+            Value::Text(severity.map_or("off", Severity::as_str).to_owned()),
+            Value::Text(text.title.to_owned()),
+            Value::Text(text.why.to_owned()),
+            Value::Text(text.hint.to_owned()),
+        ]
+    });
+    session.write_rows("rules", &["rule", "severity", "what", "why", "hint"], rows)
+}
+
+fn acknowledge(session: &CliSession, id: &str, reason: &str) -> Result<Exit, CliError> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(CliError::new(Exit::Usage, "--reason is empty")
+            .with_hint("say why the finding is as it should be: whoever comes later reads it"));
+    }
+    let stores = session.job_stores()?;
+    let now_us = session.app.clock().now_us();
+    if !stores.findings.acknowledge(id, reason, now_us)? {
+        return Err(no_finding(id));
+    }
+    session.say(&format!(
+        "{id} is acknowledged until what it is about changes"
+    ));
+    Ok(Exit::Done)
+}
+
+fn withdraw(session: &CliSession, id: &str) -> Result<Exit, CliError> {
+    if !session.job_stores()?.findings.withdraw(id)? {
+        let shown = id.escape_default();
+        return Err(CliError::new(
+            Exit::Usage,
+            format!("`{shown}` is not acknowledged"),
+        ));
+    }
+    session.say(&format!("{id} is open again"));
+    Ok(Exit::Done)
+}
+
+fn no_finding(id: &str) -> CliError {
+    let message = format!("there is no finding `{}`", id.escape_default());
+    CliError::new(Exit::Usage, message).with_hint(
+        "`marketpipe query \"select finding_id, rule, symbol, message from findings\"` lists those of the last runs",
+    )
+}
+
+/// The paths that the arguments name must not lie among the bars.
+fn refuse_in_lake(session: &CliSession, path: &Path) -> Result<(), CliError> {
+    let lake = session.app.directory().lake();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")));
+    if let (Ok(folder), Ok(lake)) = (folder, std::fs::canonicalize(lake))
+        && folder.starts_with(&lake)
+    {
+        let message = format!("{} lies in the lake", path.display());
+        return Err(CliError::new(Exit::Usage, message)
+            .with_hint("only bars lie there; name another folder"));
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Prices within regular hours: jumps, spikes, stale runs, and prices that are finer than any quote.
+//!
+//! Before and after regular hours prices are wide and odd by nature; they are not judged here.
+
+use super::robust::unit_around_zero;
+use super::{RegularRows, SeriesHistory, Thresholds, about_row, percent};
+use crate::domain::finding::{Collector, Evidence};
+use crate::domain::instant::{MINUTE_US, format_utc};
+use crate::domain::{BarBatch, BarColumns, Rule, Timeframe};
+
+/// Moves that a median needs to mean something.
+const FEWEST_MOVES: usize = 100;
+/// Half of a mill on a price of one: the unit is never taken for smaller than what a tick makes.
+const SMALLEST_UNIT: f64 = 1e-5;
+/// Rounds to a whole number when it is added and taken away again, for numbers below 2^51.
+const ROUNDING: f64 = 6_755_399_441_055_744.0;
+
+/// Checks prices.
+pub(super) fn check(
+    thresholds: &Thresholds,
+    batch: &BarBatch,
+    regular: &[RegularRows<'_>],
+    history: &mut SeriesHistory,
+    findings: &mut Collector<'_>,
+) {
+    check_ticks(batch, findings);
+    let unit = move_unit(batch.columns(), regular).or(history.move_unit);
+    history.move_unit = unit;
+    // Without a measure of what is usual nothing is unusual.
+    let unit = unit.map(|unit| unit.max(SMALLEST_UNIT));
+    for session in regular {
+        if !findings.wants(session.session.date()) {
+            continue;
+        }
+        if let Some(unit) = unit {
+            check_moves(thresholds, unit, batch, session, findings);
+        }
+        check_stale(thresholds, batch, session, findings);
+    }
+}
+
+/// The robust unit of moves from one minute's close to the next one's.
+fn move_unit(columns: &BarColumns, regular: &[RegularRows<'_>]) -> Option<f64> {
+    let mut moves = Vec::with_capacity(regular.iter().map(|regular| regular.rows.len()).sum());
+    for RegularRows { rows, .. } in regular {
+        let close = &columns.close[rows.clone()];
+        let ts_us = &columns.ts_us[rows.clone()];
+        for (close, ts_us) in close.windows(2).zip(ts_us.windows(2)) {
+            if ts_us[1] - ts_us[0] == MINUTE_US {
+                moves.push((close[1] / close[0] - 1.0).abs());
+            }
+        }
+    }
+    if moves.len() < FEWEST_MOVES {
+        return None;
+    }
+    unit_around_zero(&mut moves)
+}
+
+/// The move that counts after `minutes` minutes without a bar, as a share.
+fn limit(thresholds: &Thresholds, unit: f64, elapsed_us: i64) -> f64 {
+    let minutes = i32::try_from(elapsed_us / MINUTE_US).unwrap_or(i32::MAX);
+    let usual = thresholds.jump_units * unit;
+    thresholds
+        .jump_share
+        .max(usual * f64::from(minutes.max(1)).sqrt())
+}
+
+fn check_moves(
+    thresholds: &Thresholds,
+    unit: f64,
+    batch: &BarBatch,
+    regular: &RegularRows<'_>,
+    findings: &mut Collector<'_>,
+) {
+    let columns = batch.columns();
+    let (open, close) = (&columns.open, &columns.close);
+    let (high, low, ts_us) = (&columns.high, &columns.low, &columns.ts_us);
+    let rows = regular.rows.clone();
+    // Nothing below this is worth a closer look.
+    let least = limit(thresholds, unit, MINUTE_US);
+    let mut row = rows.start;
+    while row < rows.end {
+        let before = if row == rows.start {
+            open[row]
+        } else {
+            close[row - 1]
+        };
+        let (above, below) = (close[row].max(before), close[row].min(before));
+        let is_quiet = high[row] <= (1.0 + least) * above
+            && low[row] >= (1.0 - least) * below
+            && above <= (1.0 + least) * below;
+        if is_quiet {
+            row += 1;
+            continue;
+        }
+        let elapsed_us = if row == rows.start {
+            MINUTE_US
+        } else {
+            ts_us[row] - ts_us[row - 1]
+        };
+        let limit = limit(thresholds, unit, elapsed_us);
+        let in_units =
+            |share: f64| format!("{:.0} times the usual minute's move", share.abs() / unit);
+        let expected = || {
+            format!(
+                "within {} of {before}",
+                percent(limit).trim_start_matches('+')
+            )
+        };
+        if high[row] > (1.0 + limit) * above || low[row] < (1.0 - limit) * below {
+            let (price, name, from) = if high[row] > (1.0 + limit) * above {
+                (high[row], "high", above)
+            } else {
+                (low[row], "low", below)
+            };
+            let share = price / from - 1.0;
+            findings.take(Rule::Spike, Timeframe::M1, || {
+                let what = format!(
+                    "has a {name} of {price}, {} from the closes around it: {}",
+                    percent(share),
+                    in_units(share)
+                );
+                about_row(batch, row, price, expected(), &what)
+            });
+            row += 1;
+            continue;
+        }
+        let share = close[row] / before - 1.0;
+        if row == rows.start || share.abs() <= limit {
+            row += 1;
+            continue;
+        }
+        let last = (row + thresholds.spike_bars).min(rows.end - 1);
+        let back =
+            (row + 1..=last).find(|&later| (close[later] / before - 1.0).abs() < share.abs() / 4.0);
+        let words = in_units(share);
+        match back {
+            Some(back) => findings.take(Rule::Spike, Timeframe::M1, || {
+                let bars = back - row;
+                let what = format!(
+                    "closes at {}, {} from the minute before, and is back after {bars} bars: {words}",
+                    close[row],
+                    percent(share),
+                );
+                about_row(batch, row, close[row], expected(), &what)
+            }),
+            None => findings.take(Rule::Jump, Timeframe::M1, || {
+                let what = format!(
+                    "closes at {}, {} from the bar before, and stays there: {words}",
+                    close[row],
+                    percent(share),
+                );
+                about_row(batch, row, close[row], expected(), &what)
+            }),
+        }
+        row = back.map_or(row, |back| back) + 1;
+    }
+}
+
+/// Runs of bars that have one and the same price, all of them with volume.
+fn check_stale(
+    thresholds: &Thresholds,
+    batch: &BarBatch,
+    regular: &RegularRows<'_>,
+    findings: &mut Collector<'_>,
+) {
+    let columns = batch.columns();
+    let (close, volume) = (&columns.close, &columns.volume);
+    let is_flat = |row: usize| columns.high[row] == columns.low[row] && volume[row] > 0.0;
+    let rows = regular.rows.clone();
+    let mut start = rows.start;
+    while start < rows.end {
+        if !is_flat(start) {
+            start += 1;
+            continue;
+        }
+        let end = (start + 1..rows.end)
+            .find(|&row| !(is_flat(row) && close[row] == close[start]))
+            .unwrap_or(rows.end);
+        if end - start >= thresholds.stale_bars {
+            findings.take(Rule::Stale, Timeframe::M1, || {
+                let (first, last) = (batch.bar(start), batch.bar(end - 1));
+                Evidence {
+                    session: Some(regular.session.date()),
+                    ts_us: Some(first.ts_us),
+                    value: format!("{} bars", end - start),
+                    expected: format!("fewer than {}", thresholds.stale_bars),
+                    message: format!(
+                        "{} bars from {} to {} have the one price {}, with volume",
+                        end - start,
+                        format_utc(first.ts_us),
+                        format_utc(last.ts_us),
+                        first.close
+                    ),
+                    bar: Some(first),
+                }
+            });
+        }
+        start = end;
+    }
+}
+
+/// Prices with more than six decimals.
+fn check_ticks(batch: &BarBatch, findings: &mut Collector<'_>) {
+    let columns = batch.columns();
+    let is_fine = |price: f64| {
+        let scaled = price * 1e6;
+        // Larger prices have no room for such digits.
+        let rounded = (scaled + ROUNDING) - ROUNDING;
+        (scaled < 1e13) & ((scaled - rounded).abs() > 0.02)
+    };
+    let has_fine = |prices: &[f64]| {
+        prices
+            .iter()
+            .fold(false, |found, &price| found | is_fine(price))
+    };
+    let prices = [&columns.open, &columns.high, &columns.low, &columns.close];
+    if !prices.iter().any(|prices| has_fine(prices)) {
+        return;
+    }
+    for row in 0..batch.len() {
+        let fine = prices.iter().find(|prices| is_fine(prices[row]));
+        if let Some(prices) = fine {
+            findings.take(Rule::FineTick, Timeframe::M1, || {
+                let what = format!("has the price {}", prices[row]);
+                about_row(batch, row, prices[row], "at most six decimals", &what)
+            });
+        }
+    }
+}

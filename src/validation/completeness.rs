@@ -1,0 +1,371 @@
+//! Completeness: which regular minutes of each session are there, why the others are not, and whether the ledger says
+//! the same as the files. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::domain::finding::{Collector, Evidence};
+use crate::domain::instant::format_utc;
+use crate::domain::minute_set::MinuteSet;
+use crate::domain::{
+    Calendar, Dataset, Rule, Segment, Session, SessionDate, SessionRecord, Severity, Timeframe,
+};
+
+/// Why most of a session's missing minutes are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum MissingReason {
+    /// None is missing.
+    #[default]
+    Nothing,
+    /// Never asked for.
+    NotAsked,
+    /// Asked for, and there was no bar.
+    NoTrade,
+    /// The only row broke a hard rule.
+    Quarantined,
+    /// The plan did not include it.
+    NotEntitled,
+}
+
+/// What is known of one session of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The session.
+    pub date: SessionDate,
+    /// Regular minutes that are there.
+    pub present: u16,
+    /// Regular minutes that should be there by now.
+    pub expected: u16,
+    /// The main reason for missing ones.
+    pub reason: MissingReason,
+    /// The gravest open finding about the session.
+    pub worst: Option<Severity>,
+    /// Regular minutes that are missing.
+    pub(super) missing: MinuteSet,
+}
+
+/// What the files hold of a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) present: MinuteSet,
+    pub(super) off_frame_rows: u32,
+}
+
+/// What is needed to judge the sessions of one series.
+pub(super) struct SeriesLedger<'a> {
+    pub(super) calendar: Calendar,
+    /// Records, by date.
+    pub(super) records: &'a [SessionRecord],
+    /// Sessions that the plan did not include, ascending.
+    pub(super) not_entitled: &'a [SessionDate],
+    /// What the files hold, by session.
+    pub(super) held: &'a BTreeMap<SessionDate, Held>,
+    /// Sessions whose file could not be read: nothing is known of their rows.
+    pub(super) unread: &'a [(SessionDate, SessionDate)],
+    /// Minutes that begin at or after this instant are not missing yet.
+    pub(super) until_us: i64,
+}
+
+/// Judges the sessions `first` to `last`, both inside.
+pub(super) fn check(
+    ledger: &SeriesLedger<'_>,
+    (first, last): (SessionDate, SessionDate),
+    findings: &mut Collector<'_>,
+) -> Vec<SessionFacts> {
+    let sessions = ledger.calendar.sessions(first, last).unwrap_or_default();
+    let mut facts = Vec::with_capacity(sessions.len());
+    for session in &sessions {
+        let date = session.date();
+        if !findings.wants(date) || session.open_us() >= ledger.until_us {
+            continue;
+        }
+        let record = ledger
+            .records
+            .binary_search_by_key(&date, |record| record.date)
+            .ok()
+            .map(|at| &ledger.records[at]);
+        let is_unread = ledger
+            .unread
+            .iter()
+            .any(|&(first, last)| first <= date && date <= last);
+        let held = if is_unread {
+            // The file's own finding says what is wrong; the ledger says what should be there.
+            record.map_or_else(Held::default, |record| Held {
+                present: record.present,
+                off_frame_rows: record.off_frame_rows,
+            })
+        } else {
+            ledger.held.get(&date).copied().unwrap_or_default()
+        };
+        if !is_unread {
+            check_ledger(session, record, &held, findings);
+        }
+        facts.push(check_session(ledger, session, record, &held, findings));
+    }
+    facts
+}
+
+/// Whether the ledger's record says what the files hold.
+fn check_ledger(
+    session: &Session,
+    record: Option<&SessionRecord>,
+    held: &Held,
+    findings: &mut Collector<'_>,
+) {
+    let recorded = record.map_or_else(Held::default, |record| Held {
+        present: record.present,
+        off_frame_rows: record.off_frame_rows,
+    });
+    if recorded == *held {
+        return;
+    }
+    findings.take(Rule::LedgerDiffers, Timeframe::M1, || {
+        let unrecorded = held.present.without(&recorded.present).len();
+        let gone = recorded.present.without(&held.present).len();
+        let rows = |held: &Held| held.present.len() + held.off_frame_rows;
+        Evidence {
+            session: Some(session.date()),
+            ts_us: None,
+            value: format!("{} minutes in the ledger", rows(&recorded)),
+            expected: format!("{} minutes in the files", rows(held)),
+            message: format!(
+                "the ledger has {} minutes of this session, the files {}: {gone} are gone from the files, \
+                 {unrecorded} are not in the ledger",
+                rows(&recorded),
+                rows(held)
+            ),
+            bar: None,
+        }
+    });
+}
+
+fn check_session(
+    ledger: &SeriesLedger<'_>,
+    session: &Session,
+    record: Option<&SessionRecord>,
+    held: &Held,
+    findings: &mut Collector<'_>,
+) -> SessionFacts {
+    let date = session.date();
+    let official = session.expected_range(Segment::Regular);
+    let due = if session.close_us() <= ledger.until_us {
+        official.end
+    } else {
+        official
+            .clone()
+            .find(|&minute| session.minute_ts_us(minute) >= ledger.until_us)
+            .unwrap_or(official.end)
+    };
+    let expected = MinuteSet::of_range(official.start..due);
+    let missing = expected.without(&held.present);
+    let count = |set: &MinuteSet| u16::try_from(set.len()).unwrap_or(u16::MAX);
+    let mut facts = SessionFacts {
+        date,
+        present: count(&expected.and(&held.present)),
+        expected: count(&expected),
+        reason: MissingReason::Nothing,
+        worst: None,
+        missing,
+    };
+    if missing.is_empty() {
+        return facts;
+    }
+    let reasons = reasons_of(ledger, session, record, &missing);
+    let main = reasons.iter().max_by_key(|(_, minutes)| minutes.len());
+    facts.reason = main.map_or(MissingReason::Nothing, |&(reason, _)| reason);
+    if facts.present == 0 {
+        note_missing_session(&facts, findings);
+    } else {
+        note_missing_minutes(ledger, session, &reasons, findings);
+    }
+    facts
+}
+
+/// The missing minutes by reason, those without any left out.
+fn reasons_of(
+    ledger: &SeriesLedger<'_>,
+    session: &Session,
+    record: Option<&SessionRecord>,
+    missing: &MinuteSet,
+) -> Vec<(MissingReason, MinuteSet)> {
+    let is_refused = ledger.not_entitled.binary_search(&session.date()).is_ok();
+    let never = if is_refused {
+        MissingReason::NotEntitled
+    } else {
+        MissingReason::NotAsked
+    };
+    let Some(record) = record else {
+        return vec![(never, *missing)];
+    };
+    let quarantined = missing.and(&record.quarantined);
+    let mut asked = MinuteSet::empty();
+    for minute in session.expected_range(Segment::Regular) {
+        if record.asked.contains(session.minute_ts_us(minute)) {
+            asked.insert(minute);
+        }
+    }
+    let rest = missing.without(&quarantined);
+    let reasons = [
+        (never, rest.without(&asked)),
+        (MissingReason::NoTrade, rest.and(&asked)),
+        (MissingReason::Quarantined, quarantined),
+    ];
+    reasons
+        .into_iter()
+        .filter(|(_, minutes)| !minutes.is_empty())
+        .collect()
+}
+
+fn words(reason: MissingReason) -> &'static str {
+    match reason {
+        MissingReason::Nothing => "none",
+        MissingReason::NotAsked => "not asked",
+        MissingReason::NoTrade => "no trade",
+        MissingReason::Quarantined => "quarantined",
+        MissingReason::NotEntitled => "not entitled",
+    }
+}
+
+fn note_missing_session(facts: &SessionFacts, findings: &mut Collector<'_>) {
+    findings.take(Rule::MissingSession, Timeframe::M1, || Evidence {
+        session: Some(facts.date),
+        ts_us: None,
+        value: words(facts.reason).to_owned(),
+        expected: format!("{} minutes", facts.expected),
+        message: format!(
+            "the session has no bar in regular hours: {}",
+            words(facts.reason)
+        ),
+        bar: None,
+    });
+}
+
+fn note_missing_minutes(
+    ledger: &SeriesLedger<'_>,
+    session: &Session,
+    reasons: &[(MissingReason, MinuteSet)],
+    findings: &mut Collector<'_>,
+) {
+    let is_over = session.window_end_us() <= ledger.until_us;
+    let is_graver = |reason| match reason {
+        // What was answered is as it should be, and a running session is asked for again.
+        MissingReason::NoTrade | MissingReason::NotEntitled | MissingReason::Nothing => false,
+        MissingReason::NotAsked => is_over,
+        MissingReason::Quarantined => true,
+    };
+    let severity = if reasons.iter().any(|&(reason, _)| is_graver(reason)) {
+        Severity::Warning
+    } else {
+        Severity::Info
+    };
+    findings.take_as(Rule::MissingMinutes, severity, Timeframe::M1, || {
+        let by_reason: Vec<String> = reasons
+            .iter()
+            .map(|(reason, minutes)| format!("{} {}", minutes.len(), words(*reason)))
+            .collect();
+        let by_reason = by_reason.join(", ");
+        let official = session.expected_range(Segment::Regular);
+        let first = official
+            .clone()
+            .find(|&minute| reasons.iter().any(|(_, minutes)| minutes.contains(minute)));
+        Evidence {
+            session: Some(session.date()),
+            ts_us: None,
+            value: by_reason.clone(),
+            expected: format!("{} minutes", official.len()),
+            message: format!(
+                "regular minutes are missing: {by_reason}{}",
+                first.map_or_else(String::new, |minute| format!(
+                    "; the first at {}",
+                    format_utc(session.minute_ts_us(minute))
+                ))
+            ),
+            bar: None,
+        }
+    });
+}
+
+/// Minutes that are missing in all liquid symbols of a dataset at once.
+#[derive(Debug, Default)]
+pub(super) struct HoleFinder {
+    sessions: BTreeMap<(Dataset, &'static str, SessionDate), SharedGap>,
+}
+
+#[derive(Debug)]
+struct SharedGap {
+    calendar: Calendar,
+    missing: MinuteSet,
+    symbols: u32,
+}
+
+/// Share of regular minutes from which on a symbol counts as liquid in a session, in percent.
+const LIQUID_PCT: u32 = 90;
+/// Liquid symbols that make a silence remarkable.
+const FEWEST_SYMBOLS: u32 = 3;
+
+impl HoleFinder {
+    /// Takes the sessions of one series.
+    pub(super) fn add(&mut self, dataset: &Dataset, calendar: Calendar, sessions: &[SessionFacts]) {
+        for session in sessions {
+            let is_liquid =
+                u32::from(session.present) * 100 >= u32::from(session.expected) * LIQUID_PCT;
+            if !is_liquid || session.expected == 0 {
+                continue;
+            }
+            let place = (dataset.clone(), calendar.version(), session.date);
+            let shared = self.sessions.entry(place).or_insert_with(|| SharedGap {
+                calendar,
+                missing: session.missing,
+                symbols: 0,
+            });
+            shared.missing = shared.missing.and(&session.missing);
+            shared.symbols += 1;
+        }
+    }
+
+    /// The datasets with sessions in which liquid symbols fell silent together, with a way to note them.
+    pub(super) fn datasets(&self) -> Vec<Dataset> {
+        let mut datasets: Vec<Dataset> = self
+            .sessions
+            .iter()
+            .filter(|(_, shared)| shared.is_hole())
+            .map(|((dataset, ..), _)| dataset.clone())
+            .collect();
+        datasets.dedup();
+        datasets
+    }
+
+    /// Notes the holes of `dataset`.
+    pub(super) fn note(&self, dataset: &Dataset, findings: &mut Collector<'_>) {
+        for ((of, _, date), shared) in &self.sessions {
+            if of != dataset || !shared.is_hole() {
+                continue;
+            }
+            let Ok(Some(session)) = shared.calendar.session(*date) else {
+                continue;
+            };
+            let Some(first) = shared.missing.ranges().first().map(|range| range.start) else {
+                continue;
+            };
+            let first_us = session.minute_ts_us(first);
+            findings.take(Rule::ProviderHole, Timeframe::M1, || Evidence {
+                session: Some(*date),
+                ts_us: Some(first_us),
+                value: format!("{} minutes", shared.missing.len()),
+                expected: "trades".to_owned(),
+                message: format!(
+                    "{} minutes, the first at {}, are missing in all {} liquid symbols",
+                    shared.missing.len(),
+                    format_utc(first_us),
+                    shared.symbols
+                ),
+                bar: None,
+            });
+        }
+    }
+}
+
+impl SharedGap {
+    fn is_hole(&self) -> bool {
+        self.symbols >= FEWEST_SYMBOLS && !self.missing.is_empty()
+    }
+}
