@@ -170,7 +170,8 @@ Examples:
   marketpipe query \"from bars('10m', anchor := 'clock') where session_date = '2024-07-02'\"
 
 Views: bars_1m, bars_5m, bars_15m, bars_1h, bars_1d and those of the other frames hold what `ingest` and `aggregate` keep;
-bars('10m') makes bars of any frame from minutes as they are asked for. Times are TIMESTAMP in UTC.
+bars('10m') makes bars of any frame from minutes as they are asked for. findings has what `validate` found.
+Times are TIMESTAMP in UTC.
 Conditions on symbol, session_date and ts, joined by AND, keep other files unopened. One reading statement; no file, network or write access from SQL.";
 
 #[derive(Debug, Args)]

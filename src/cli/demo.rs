@@ -245,7 +245,7 @@ fn next_steps(folder: &Path) -> String {
         "\nThe lake is in {folder}. Try:\n  \
          marketpipe --data-dir {folder} status\n  \
          marketpipe --data-dir {folder} query \"select symbol, session_date, count(*) as minutes, sum(volume) as volume from bars_1m where segment = 'regular' group by all order by all\"\n  \
-         marketpipe --data-dir {folder} jobs list\n\
+         marketpipe --data-dir {folder} validate --html report.html\n\
          With an account: export APCA_API_KEY_ID and APCA_API_SECRET_KEY, then\n  \
          marketpipe ingest --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-05"
     )

@@ -525,3 +525,229 @@ fn real_lab(folder: &Path) -> Lab {
     lab.ingest("AAPL,GOOG,SPY", "2013-10-01", "2023-08-31");
     lab
 }
+
+/// A small lake with one odd bar: AAPL, 2024-06-18, 10:30, a spike.
+fn spiky_lab() -> Lab {
+    let mut tape = Tape::new();
+    for symbol in ["AAPL", "MSFT"] {
+        let mut bars = made_up(symbol, "2024-06-17", "2024-06-21");
+        if symbol == "AAPL" {
+            scale(at_minute(&mut bars, OPEN, 60), 1.3);
+        }
+        tape.insert("sip", symbol, bars);
+    }
+    let lab = Lab::with_tape(tape);
+    lab.ingest("AAPL,MSFT", "2024-06-17", "2024-06-21");
+    lab
+}
+
+fn id_of(lab: &Lab, rule: Rule) -> String {
+    let sql = format!("select finding_id from findings where rule = '{rule}'");
+    let ids = lab.query(&sql);
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    ids[0].clone()
+}
+
+#[test]
+fn exit_codes_follow_fail_on_and_missing_minutes() {
+    let lab = spiky_lab();
+    let code = |arguments: &[&str]| lab.run(&[&["validate"], arguments].concat()).code;
+    assert_eq!(code(&[]), 0, "a warning is no error");
+    assert_eq!(code(&["--fail-on", "warning"]), 4);
+    assert_eq!(code(&["--fail-on", "never"]), 0);
+    assert_eq!(code(&["--symbols", "MSFT", "--fail-on", "warning"]), 0);
+    assert_eq!(code(&["--start", "2024-06-20", "--fail-on", "warning"]), 0);
+    assert_eq!(code(&["--end", "2024-06-18", "--fail-on", "warning"]), 4);
+    assert_eq!(code(&["--max-missing-pct", "50"]), 0);
+    assert_eq!(code(&["--max-missing-pct", "0"]), 4);
+    assert_eq!(code(&["--symbols", "NONE"]), 3);
+    assert_eq!(code(&["--max-missing-pct", "101"]), 2);
+    assert_eq!(code(&["--job", "99"]), 2);
+    assert_eq!(code(&["--report", "data/lake/x.csv"]), 2);
+    let rules = lab.done(&["validate", "--rules", "--format", "json"]);
+    assert_eq!(rules.stdout.matches("\"rule\":").count(), Rule::ALL.len());
+    lab.configure("[validation.severity]\nMP-P005 = \"error\"\n");
+    assert_eq!(code(&[]), 4, "by the configuration it is an error");
+    lab.configure("[validation.severity]\nMP-P005 = \"off\"\n");
+    assert_eq!(code(&["--fail-on", "warning"]), 0);
+    lab.configure("[validation.severity]\nMP-P005 = \"bad\"\n");
+    assert_eq!(code(&[]), 5);
+    lab.configure("[validation]\njump_pct = 60\n");
+    assert_eq!(code(&["--fail-on", "warning"]), 0);
+}
+
+#[test]
+fn an_acknowledged_finding_is_silent_until_its_bar_changes() {
+    let lab = spiky_lab();
+    lab.done(&["validate"]);
+    let id = id_of(&lab, Rule::Spike);
+    assert_eq!(lab.run(&["validate", "ack", &id, "--reason", " "]).code, 2);
+    assert_eq!(
+        lab.run(&["validate", "ack", "none", "--reason", "x"]).code,
+        2
+    );
+    lab.done(&["validate", "ack", &id, "--reason", "seen, and real"]);
+    let ran = lab.done(&["validate", "--fail-on", "warning", "--format", "csv"]);
+    assert!(ran.stderr.contains("1 acknowledged"), "{}", ran.stderr);
+    let row = ran.stdout.lines().find(|line| line.contains(&id)).unwrap();
+    assert!(row.ends_with("\"seen, and real\""), "{row}");
+    let kept = lab.query("select acknowledged from findings where rule = 'MP-P005'");
+    assert_eq!(kept, ["\"seen, and real\""]);
+    // Another value of the same minute is another matter.
+    lab.server.update_tape(|tape| {
+        tape.edit("sip", "AAPL", |bars| scale(at_minute(bars, OPEN, 60), 1.1));
+    });
+    lab.refresh("AAPL", DAY, DAY);
+    assert_eq!(lab.run(&["validate", "--fail-on", "warning"]).code, 4);
+    assert_eq!(id_of(&lab, Rule::Spike), id);
+    lab.done(&["validate", "ack", &id, "--reason", "still real"]);
+    lab.done(&["validate", "--fail-on", "warning"]);
+    lab.done(&["validate", "unack", &id]);
+    assert_eq!(lab.run(&["validate", "unack", &id]).code, 2);
+    assert_eq!(lab.run(&["validate", "--fail-on", "warning"]).code, 4);
+    // Mended at the source, the finding goes.
+    let mended = made_up("AAPL", "2024-06-17", "2024-06-21");
+    lab.server
+        .update_tape(|tape| tape.edit("sip", "AAPL", |bars| *bars = mended));
+    lab.refresh("AAPL", DAY, DAY);
+    lab.done(&[
+        "validate",
+        "--start",
+        DAY,
+        "--end",
+        DAY,
+        "--fail-on",
+        "warning",
+    ]);
+    let none = lab.query("select count(*) from findings where rule = 'MP-P005'");
+    assert_eq!(none, ["0"]);
+}
+
+#[test]
+fn reports_are_written_where_they_are_wanted() {
+    let lab = spiky_lab();
+    let folder = lab.folder.path();
+    let ran = lab.done(&[
+        "validate",
+        "--report",
+        "own.csv",
+        "--junit",
+        "junit.xml",
+        "--html",
+        "page.html",
+        "--format",
+        "jsonl",
+    ]);
+    let rows = ran.stdout.lines().count();
+    let csv = std::fs::read_to_string(folder.join("own.csv")).unwrap();
+    assert_eq!(csv.lines().count(), rows + 1);
+    assert!(!lab.data().join("reports").exists());
+    let first: serde_json::Value =
+        serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+    let columns: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    assert_eq!(first.as_object().unwrap().len(), columns.len());
+    let junit = std::fs::read_to_string(folder.join("junit.xml")).unwrap();
+    assert!(
+        junit.contains("<testsuite name=\"alpaca/sip/raw AAPL\""),
+        "{junit}"
+    );
+    assert!(
+        junit.contains("failures=\"0\""),
+        "a warning fails no case by default"
+    );
+    let page = std::fs::read_to_string(folder.join("page.html")).unwrap();
+    assert!(
+        page.contains("MP-P005") && page.contains("<svg"),
+        "the spike is drawn"
+    );
+    // By default in the data folder, one for each run, and of the job where one is named.
+    lab.done(&["validate"]);
+    lab.done(&["validate", "--job", "1"]);
+    let reports = crate::support::lab::files_below(&lab.data().join("reports"));
+    assert_eq!(reports.len(), 2);
+    assert!(
+        reports
+            .iter()
+            .any(|path| path.to_str().unwrap().contains("validate-job-1-"))
+    );
+    // An error fails its case.
+    std::fs::remove_file(june(&lab, "MSFT")).unwrap();
+    let ran = lab.run(&["validate", "--junit", "junit.xml", "--html", "page.html"]);
+    assert_eq!(ran.code, 4);
+    assert!(ran.stderr.contains("error MP-S001 MSFT"), "{}", ran.stderr);
+    let junit = std::fs::read_to_string(folder.join("junit.xml")).unwrap();
+    assert!(junit.contains("failures=\"1\""), "{junit}");
+}
+
+#[test]
+fn an_ingest_checks_what_it_asked_for() {
+    let lab = spiky_lab();
+    let ingest = ["ingest", "--symbols", "AAPL", "--start", DAY, "--end", DAY];
+    let ran = lab.done(&[&ingest[..], &["--aggregate", "--validate"]].concat());
+    assert!(
+        ran.stderr.contains("checked 1 series, 1 session "),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("warning MP-P005 AAPL 2024-06-18"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(lab.query("select distinct symbol from findings"), ["AAPL"]);
+    lab.configure("[validation.severity]\nMP-P005 = \"error\"\n");
+    assert_eq!(lab.run(&[&ingest[..], &["--validate"]].concat()).code, 4);
+}
+
+#[cfg(unix)]
+#[test]
+fn who_may_only_read_still_gets_the_report() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let lab = spiky_lab();
+    let folder = lab.data();
+    let set = |mode: u32| {
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(0o555);
+    let is_root = std::fs::write(folder.join("probe"), "").is_ok();
+    if !is_root {
+        let ran = lab.run(&["validate", "--format", "csv"]);
+        assert!(
+            ran.stdout.contains("MP-P005"),
+            "{}\n{}",
+            ran.stdout,
+            ran.stderr
+        );
+    }
+    set(0o755);
+}
+
+#[test]
+fn validation_beside_ingests_and_aggregations_finds_nothing_wrong() {
+    let lab = spiky_lab();
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            for round in 0..6 {
+                lab.server.update_tape(|tape| {
+                    tape.edit("sip", "MSFT", |bars| {
+                        at_minute(bars, OPEN, 100 + round).volume += 7.0
+                    });
+                });
+                lab.refresh("MSFT", "2024-06-17", "2024-06-21");
+                lab.done(&["aggregate"]);
+            }
+        });
+        let mut rounds = 0;
+        while !changing.is_finished() || rounds < 3 {
+            let ran = lab.run(&["validate", "--format", "csv"]);
+            let errors: Vec<&str> = ran
+                .stdout
+                .lines()
+                .filter(|line| line.contains(",error,"))
+                .collect();
+            assert!(errors.is_empty(), "{errors:#?}");
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            rounds += 1;
+        }
+    });
+}

@@ -124,14 +124,19 @@ fn check_gap(
     });
 }
 
-/// The split, new shares for old ones, that divides prices by about `ratio`.
+/// The split, new shares for old ones, that divides prices by about `ratio`. Small ratios lie close together and within
+/// reach of a crash: a third of the tolerance is theirs.
 fn split_of(tolerance: f64, ratio: f64) -> Option<(u32, u32)> {
     let off = |new: u32, old: u32| (ratio * f64::from(old) / f64::from(new) - 1.0).abs();
     SPLITS
         .into_iter()
         .flat_map(|(new, old)| [(new, old), (old, new)])
         .min_by(|a, b| off(a.0, a.1).total_cmp(&off(b.0, b.1)))
-        .filter(|&(new, old)| off(new, old) <= tolerance)
+        .filter(|&(new, old)| {
+            let is_small = new < 2 * old && old < 2 * new;
+            let tolerance = if is_small { tolerance / 3.0 } else { tolerance };
+            off(new, old) <= tolerance
+        })
 }
 
 #[cfg(test)]
@@ -145,6 +150,11 @@ mod tests {
         assert_eq!(split_of(0.03, 2.02), Some((2, 1)));
         assert_eq!(split_of(0.03, 0.1), Some((1, 10)));
         assert_eq!(split_of(0.03, 1.5), Some((3, 2)));
+        assert_eq!(split_of(0.03, 1.51), Some((3, 2)));
+        assert_eq!(split_of(0.03, 1.52), None, "small ratios must be nearer");
+        assert_eq!(split_of(0.03, 0.664), Some((2, 3)));
+        assert_eq!(split_of(0.03, 0.655), None);
+        assert_eq!(split_of(0.03, 2.05), Some((2, 1)));
         assert_eq!(split_of(0.03, 2.2), None);
         assert_eq!(split_of(0.03, 400.0), None);
     }
