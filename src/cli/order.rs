@@ -158,7 +158,8 @@ impl Ran {
                 aggregate::after_ingest(session, &stores, &dataset, symbols, sessions, &stopping);
             outcome = graver(session, outcome, aggregated);
         }
-        if follow_up.validates && !stopping.signal.is_stopped() {
+        // Without dates and without anything to fetch there is nothing to check.
+        if follow_up.validates && sessions.is_some() && !stopping.signal.is_stopped() {
             let validated = validate::after_ingest(
                 session, &stores, &dataset, symbols, sessions, job, &stopping,
             );

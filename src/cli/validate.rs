@@ -6,7 +6,7 @@ use super::args::{FailOn, ValidateArgs, ValidateCommand};
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
 use super::order::IngestOrder;
-use super::output::{OutputFormat, Value, human_duration, with_thousands};
+use super::output::{OutputFormat, Value, escape_for_terminal, human_duration, with_thousands};
 use super::session::CliSession;
 use super::stopping::Stopping;
 use super::symbols::read_legal_symbols;
@@ -200,6 +200,10 @@ fn narrow_to_job(
         request
             .symbols
             .retain(|symbol| asked.symbols.contains(symbol));
+        if request.symbols.is_empty() {
+            let message = format!("job {id} asked for none of these symbols");
+            return Err(CliError::new(Exit::Usage, message));
+        }
     }
     request.sessions = request.sessions.or(sessions);
     Ok(())
@@ -327,7 +331,9 @@ fn render(report: &ValidationReport, reports: &Reports<'_>, csv: Option<&Path>) 
         ));
     }
     for (dataset, symbol, reason) in report.failures.iter().take(NAMED) {
-        lines.push(format!("not checked: {dataset} {symbol}: {reason}"));
+        lines.push(
+            escape_for_terminal(&format!("not checked: {dataset} {symbol}: {reason}")).into_owned(),
+        );
     }
     if report.failures.len() > NAMED {
         lines.push(format!(

@@ -124,7 +124,6 @@ impl<'a> Reports<'a> {
             expected_minutes: report.minutes_expected,
         };
         page.rules = rule_lines(report);
-        page.findings_left_out += report.rules.iter().map(|count| count.left_out).sum::<u64>();
         page.charts = self
             .to_draw
             .iter()

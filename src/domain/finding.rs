@@ -183,7 +183,7 @@ impl<'a> Collector<'a> {
             return;
         };
         let counts = &mut self.counts[rule.index()];
-        let so_far: u64 = counts.iter().sum();
+        let so_far = counts[severity as usize];
         counts[severity as usize] += 1;
         if usize::try_from(so_far).is_ok_and(|count| count < self.most) {
             let Evidence {

@@ -39,8 +39,8 @@ pub struct SessionFacts {
     pub reason: MissingReason,
     /// The gravest open finding about the session.
     pub worst: Option<Severity>,
-    /// Regular minutes that are missing.
-    pub(super) missing: MinuteSet,
+    /// Regular minutes that were asked for and had no bar.
+    pub(super) silent: MinuteSet,
 }
 
 /// What the files hold of a session.
@@ -164,16 +164,20 @@ fn check_session(
         expected: count(&expected),
         reason: MissingReason::Nothing,
         worst: None,
-        missing,
+        silent: MinuteSet::empty(),
     };
     if missing.is_empty() {
         return facts;
     }
     let reasons = reasons_of(ledger, session, record, &missing);
+    let silent = reasons
+        .iter()
+        .find(|(reason, _)| *reason == MissingReason::NoTrade);
+    facts.silent = silent.map_or(MinuteSet::empty(), |&(_, minutes)| minutes);
     let main = reasons.iter().max_by_key(|(_, minutes)| minutes.len());
     facts.reason = main.map_or(MissingReason::Nothing, |&(reason, _)| reason);
     if facts.present == 0 {
-        note_missing_session(&facts, findings);
+        note_missing_session(ledger, session, &facts, findings);
     } else {
         note_missing_minutes(ledger, session, &reasons, findings);
     }
@@ -225,8 +229,20 @@ fn words(reason: MissingReason) -> &'static str {
     }
 }
 
-fn note_missing_session(facts: &SessionFacts, findings: &mut Collector<'_>) {
-    findings.take(Rule::MissingSession, Timeframe::M1, || Evidence {
+fn note_missing_session(
+    ledger: &SeriesLedger<'_>,
+    session: &Session,
+    facts: &SessionFacts,
+    findings: &mut Collector<'_>,
+) {
+    // A session that is not over is asked for again.
+    let is_over = session.window_end_us() <= ledger.until_us;
+    let severity = if is_over {
+        Severity::Warning
+    } else {
+        Severity::Info
+    };
+    findings.take_as(Rule::MissingSession, severity, Timeframe::M1, || Evidence {
         session: Some(facts.date),
         ts_us: None,
         value: words(facts.reason).to_owned(),
@@ -314,24 +330,12 @@ impl HoleFinder {
             let place = (dataset.clone(), calendar.version(), session.date);
             let shared = self.sessions.entry(place).or_insert_with(|| SharedGap {
                 calendar,
-                missing: session.missing,
+                missing: session.silent,
                 symbols: 0,
             });
-            shared.missing = shared.missing.and(&session.missing);
+            shared.missing = shared.missing.and(&session.silent);
             shared.symbols += 1;
         }
-    }
-
-    /// The datasets with sessions in which liquid symbols fell silent together, with a way to note them.
-    pub(super) fn datasets(&self) -> Vec<Dataset> {
-        let mut datasets: Vec<Dataset> = self
-            .sessions
-            .iter()
-            .filter(|(_, shared)| shared.is_hole())
-            .map(|((dataset, ..), _)| dataset.clone())
-            .collect();
-        datasets.dedup();
-        datasets
     }
 
     /// Notes the holes of `dataset`.

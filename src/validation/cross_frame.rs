@@ -77,7 +77,9 @@ pub(super) fn check(
                 }
                 match inspected.kept {
                     // Another process made it anew meanwhile.
-                    Some(kept) if kept.sources != sources => continue,
+                    Some(kept) if kept.sources != sources || kept.spec != spec.canonical() => {
+                        continue;
+                    }
                     Some(kept) => kept.bars,
                     None => continue,
                 }
@@ -109,11 +111,18 @@ fn note_differences(
     frame: Timeframe,
     findings: &mut Collector<'_>,
 ) {
-    for row in kept
+    let is_wanted = |row: &usize| {
+        let batch = if *row < kept.len() { kept } else { expected };
+        let day = batch.bars().session_days()[*row];
+        SessionDate::from_days_since_epoch(day).is_none_or(|date| findings.wants(date))
+    };
+    let rows: Vec<usize> = kept
         .differences(expected)
         .into_iter()
+        .filter(is_wanted)
         .take(DIFFERENCES_A_PARTITION)
-    {
+        .collect();
+    for row in rows {
         findings.take(Rule::DerivedDiffers, frame, || {
             let batch = if row < kept.len() { kept } else { expected };
             let message = kept.difference_at(expected, row);

@@ -10,14 +10,14 @@ use crate::domain::finding::Collector;
 use crate::domain::parallel::for_each_in_order;
 use crate::domain::ports::{
     BarAggregator, BarSelection, BarStore, Clock, DerivedStore, EventPublisher, FileInspector,
-    FindingRepository, PartitionFile, SeriesFindings, StoreError, StoreErrorKind,
-    SymbolBarsRepository,
+    FindingRepository, PartitionFile, SeriesFindings, StoreError, SymbolBarsRepository,
 };
 use crate::domain::rule::Severities;
 use crate::domain::services::market_data_validation::{MarketDataValidationService, Thresholds};
 use crate::domain::stop::StopSignal;
 use crate::domain::{
-    AggregationChoice, Calendar, Dataset, Finding, SessionDate, Severity, Symbol, Timeframe,
+    AggregationChoice, Calendar, Dataset, Finding, PartitionKey, SessionDate, Severity, Symbol,
+    Timeframe,
 };
 
 use super::completeness::HoleFinder;
@@ -108,7 +108,7 @@ impl ValidationRunner {
         self.ports
             .events
             .publish(&Event::ValidationStarted { series: work.len() });
-        let rules = MarketDataValidationService::new(request.thresholds.clone());
+        let rules = MarketDataValidationService::new(request.thresholds.clone(), begun_us);
         let checks = SeriesChecks {
             ports: &self.ports,
             rules: &rules,
@@ -131,14 +131,16 @@ impl ValidationRunner {
         for_each_in_order(
             &work,
             stop,
-            &|work| (work.clone(), series::check(&checks, work)),
+            &|work| (work.clone(), self.check_series(&checks, request, work)),
             |(work, outcome)| self.settle(&work, outcome, request, &mut progress),
         )?;
         progress.report.series_not_done =
             work.len() - progress.report.series - progress.report.failures.len();
         progress.report.is_stopped = stop.is_stopped();
         if !progress.report.is_stopped {
-            self.note_holes(request, &mut progress)?;
+            let mut datasets: Vec<Dataset> = work.iter().map(|work| work.dataset.clone()).collect();
+            datasets.dedup();
+            self.note_holes(request, &datasets, &mut progress)?;
         }
         self.keep(&mut progress)?;
         let elapsed_us = self.ports.clock.now_us().saturating_sub(begun_us);
@@ -148,6 +150,14 @@ impl ValidationRunner {
 
     /// The series of the request with everything that is kept of them, by dataset and symbol.
     fn plan(&self, request: &ValidationRequest) -> Result<Vec<SeriesWork>, StoreError> {
+        self.plan_listed(request, self.ports.inspector.list_uncatalogued()?)
+    }
+
+    fn plan_listed(
+        &self,
+        request: &ValidationRequest,
+        uncatalogued: Vec<(PartitionKey, String)>,
+    ) -> Result<Vec<SeriesWork>, StoreError> {
         let selection = BarSelection {
             dataset: request.dataset.clone(),
             symbols: request.symbols.clone(),
@@ -193,7 +203,7 @@ impl ValidationRunner {
                 work.derivations.push(derivation.clone())
             });
         }
-        for (key, path) in self.ports.inspector.list_uncatalogued()? {
+        for (key, path) in uncatalogued {
             let is_wanted = (request.symbols.is_empty() || request.symbols.contains(&key.symbol))
                 && request
                     .dataset
@@ -215,6 +225,29 @@ impl ValidationRunner {
         Ok(work)
     }
 
+    /// Checks one series; what looks wrong is looked at once more with files, catalog and ledger held together, since
+    /// others may commit while this reads.
+    fn check_series(
+        &self,
+        checks: &SeriesChecks<'_>,
+        request: &ValidationRequest,
+        work: &SeriesWork,
+    ) -> Result<SeriesOutcome, StoreError> {
+        let outcome = series::check(checks, work)?;
+        if !outcome.is_doubtful() {
+            return Ok(outcome);
+        }
+        let _files_stay = self.ports.inspector.hold_files()?;
+        let this_series = ValidationRequest {
+            dataset: Some(work.dataset.clone()),
+            symbols: vec![work.symbol.clone()],
+            ..request.clone()
+        };
+        let uncatalogued = work.uncatalogued.clone();
+        let fresh = self.plan_listed(&this_series, uncatalogued)?.pop();
+        fresh.map_or(Ok(outcome), |fresh| series::check(checks, &fresh))
+    }
+
     /// Enters what was found in one series, and tells it.
     fn settle(
         &self,
@@ -231,6 +264,7 @@ impl ValidationRunner {
             mut summary,
             files,
             minutes,
+            has_changed: _,
         } = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -316,13 +350,14 @@ impl ValidationRunner {
     fn note_holes(
         &self,
         request: &ValidationRequest,
+        datasets: &[Dataset],
         progress: &mut Progress<'_>,
     ) -> Result<(), StoreError> {
         // Silence together means something only when all symbols were looked at.
         if !request.symbols.is_empty() {
             return Ok(());
         }
-        for dataset in progress.holes.datasets() {
+        for dataset in datasets.iter().cloned() {
             let mut collector = Collector::new(
                 &dataset,
                 None,
@@ -362,7 +397,7 @@ impl ValidationRunner {
             .collect())
     }
 
-    /// Keeps what was found. Who may only read still gets the report.
+    /// Keeps what was found. Who may only read, or waits for others too long, still gets the report.
     fn keep(&self, progress: &mut Progress<'_>) -> Result<(), StoreError> {
         let found = std::mem::take(&mut progress.to_keep);
         if found.is_empty() || progress.report.not_kept.is_some() {
@@ -370,11 +405,11 @@ impl ValidationRunner {
         }
         let now_us = self.ports.clock.now_us();
         match self.ports.findings.replace_findings(&found, now_us) {
-            Err(error) if error.kind == StoreErrorKind::NotWritable => {
+            Err(error) => {
                 progress.report.not_kept = Some(with_causes(&error));
                 Ok(())
             }
-            kept => kept,
+            Ok(()) => Ok(()),
         }
     }
 }

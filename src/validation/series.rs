@@ -9,8 +9,8 @@ use crate::domain::ports::{Derivation, PartitionFile, StoreError};
 use crate::domain::rule::Severities;
 use crate::domain::services::market_data_validation::{MarketDataValidationService, SeriesHistory};
 use crate::domain::{
-    BarBatch, Calendar, Dataset, Finding, PartitionKey, Period, Rule, Session, SessionDate, Symbol,
-    Timeframe,
+    BarBatch, Calendar, Dataset, Finding, PartitionKey, Period, Rule, Session, SessionDate,
+    Severity, Symbol, Timeframe,
 };
 
 use super::completeness::{self, Held, SeriesLedger};
@@ -52,6 +52,8 @@ pub(super) struct SeriesOutcome {
     pub(super) summary: SeriesSummary,
     pub(super) files: u64,
     pub(super) minutes: u64,
+    /// Whether files changed while they were read.
+    pub(super) has_changed: bool,
 }
 
 /// What is gathered while a series' files are read.
@@ -63,6 +65,7 @@ struct Read {
     unread: Vec<(SessionDate, SessionDate)>,
     files: u64,
     minutes: u64,
+    has_changed: bool,
     /// The year's batches, kept where something is derived from them.
     year: YearMinutes,
 }
@@ -73,6 +76,29 @@ struct YearMinutes {
     batches: Vec<BarBatch>,
     /// Whether all of the year's files could be read and are sound.
     is_sound: bool,
+}
+
+/// Findings that a commit in between could have made: files, ledger and derived bars are not read at one moment.
+const OF_SEVERAL_PLACES: [Rule; 9] = [
+    Rule::Unreadable,
+    Rule::NotAsCatalogued,
+    Rule::NotAsDescribed,
+    Rule::Uncatalogued,
+    Rule::MissingMinutes,
+    Rule::MissingSession,
+    Rule::DerivedDiffers,
+    Rule::DerivedStale,
+    Rule::LedgerDiffers,
+];
+
+impl SeriesOutcome {
+    /// Whether it may be wrong because something was committed meanwhile.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.has_changed
+            || self.findings.iter().any(|found| {
+                found.severity > Severity::Info && OF_SEVERAL_PLACES.contains(&found.rule)
+            })
+    }
 }
 
 /// Checks one series.
@@ -126,6 +152,7 @@ pub(super) fn check(
         },
         files: read.files,
         minutes: read.minutes,
+        has_changed: read.has_changed,
     })
 }
 
@@ -148,7 +175,8 @@ fn check_file(
             bar: None,
         });
     }
-    read.year.is_sound &= inspected.faults.is_empty();
+    read.has_changed |= inspected.is_other;
+    read.year.is_sound &= inspected.faults.is_empty() && inspected.rows.is_some();
     let Some(rows) = inspected.rows else {
         let span = file.key.period.month_dates();
         read.unread

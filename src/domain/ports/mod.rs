@@ -24,6 +24,6 @@ pub use store::{
     StoreErrorKind, SymbolBarsRepository,
 };
 pub use validate::{
-    FileFault, FileInspector, FindingRepository, InspectedDerived, InspectedMinutes, KeptFinding,
-    SeriesFindings,
+    FileFault, FileInspector, FilesHeld, FindingRepository, InspectedDerived, InspectedMinutes,
+    KeptFinding, SeriesFindings,
 };

@@ -29,7 +29,12 @@ pub struct InspectedMinutes {
     pub rows: Option<UnprovenBars>,
     /// What is wrong with the file.
     pub faults: Vec<FileFault>,
+    /// Whether another file was found in its place than was listed, as whole as it: it was replaced or removed meanwhile.
+    pub is_other: bool,
 }
+
+/// Files and catalog held together, as long as this lives.
+pub trait FilesHeld {}
 
 /// A file of derived bars as it was found.
 #[derive(Debug, Default)]
@@ -53,6 +58,12 @@ pub trait FileInspector: Send + Sync {
     /// # Errors
     /// When the disk or the lock fails.
     fn inspect_derived(&self, file: &PartitionFile) -> Result<InspectedDerived, StoreError>;
+
+    /// Keeps files, catalog and ledger from being changed by anybody, who waits.
+    ///
+    /// # Errors
+    /// When the lock cannot be had.
+    fn hold_files(&self) -> Result<Box<dyn FilesHeld>, StoreError>;
 
     /// The bar files in the lake that the catalog does not know, with what they should be by their place.
     ///

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::LakeStore;
-use super::lock::PublishLock;
+use super::lock::{LockGuard, PublishLock};
 use crate::domain::causes::with_causes;
 use crate::domain::digest::hex_sha256;
 use crate::domain::ports::{
-    BarSelection, DerivedStore as _, FileFault, FileInspector, InspectedDerived, InspectedMinutes,
-    PartitionFile, StoreError,
+    BarSelection, DerivedStore as _, FileFault, FileInspector, FilesHeld, InspectedDerived,
+    InspectedMinutes, PartitionFile, StoreError, StoreErrorKind,
 };
 use crate::domain::{PartitionKey, Rule};
 use crate::infrastructure::disk;
@@ -22,30 +22,42 @@ impl FileInspector for LakeStore {
             return Ok(inspected);
         }
         // It may have been replaced since it was listed: once more, with files and catalog held together.
-        let _files_stay = PublishLock::new(self.directory.publish_lock()).shared()?;
+        let _files_stay = self.hold()?;
         let listed = self.catalog.find_file(&file.key)?;
-        Ok(listed.map_or_else(InspectedMinutes::default, |file| {
+        let is_other = listed
+            .as_ref()
+            .is_none_or(|listed| listed.sha256 != file.sha256);
+        let inspected = listed.map_or_else(InspectedMinutes::default, |file| {
             self.look_at_minutes(&file)
-        }))
+        });
+        Ok(InspectedMinutes {
+            is_other,
+            ..inspected
+        })
     }
 
     fn inspect_derived(&self, file: &PartitionFile) -> Result<InspectedDerived, StoreError> {
         let loaded = self.load_derived(&file.key);
-        Ok(match loaded {
-            Ok(kept) => InspectedDerived {
+        match loaded {
+            Ok(kept) => Ok(InspectedDerived {
                 kept,
                 faults: Vec::new(),
-            },
-            Err(error) => InspectedDerived {
+            }),
+            Err(error) if error.kind == StoreErrorKind::Damaged => Ok(InspectedDerived {
                 kept: None,
                 faults: vec![unreadable(with_causes(&error))],
-            },
-        })
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn hold_files(&self) -> Result<Box<dyn FilesHeld>, StoreError> {
+        Ok(Box::new(self.hold()?))
     }
 
     fn list_uncatalogued(&self) -> Result<Vec<(PartitionKey, String)>, StoreError> {
         // Held together, so that a file that is just being published is not taken for a stray one.
-        let _files_stay = PublishLock::new(self.directory.publish_lock()).shared()?;
+        let _files_stay = self.hold()?;
         let known = self.catalog.list_files(&BarSelection::default())?;
         let known: BTreeSet<PartitionKey> = known.into_iter().map(|file| file.key).collect();
         let files = disk::list_files_below(self.storage.root())?;
@@ -58,7 +70,25 @@ impl FileInspector for LakeStore {
     }
 }
 
+/// The lock, where it can be had.
+struct Held {
+    _guard: Option<LockGuard>,
+}
+
+impl FilesHeld for Held {}
+
 impl LakeStore {
+    /// Who may only read cannot hold anybody up.
+    fn hold(&self) -> Result<Held, StoreError> {
+        match PublishLock::new(self.directory.publish_lock()).shared() {
+            Ok(guard) => Ok(Held {
+                _guard: Some(guard),
+            }),
+            Err(error) if error.kind == StoreErrorKind::NotWritable => Ok(Held { _guard: None }),
+            Err(error) => Err(error),
+        }
+    }
+
     fn look_at_minutes(&self, file: &PartitionFile) -> InspectedMinutes {
         let path = self.storage.path_of(&file.key);
         let name = relative_path(&file.key);

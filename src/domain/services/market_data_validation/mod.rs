@@ -96,15 +96,17 @@ struct RegularRows<'a> {
 }
 
 /// Runs the rules over minutes and returns findings.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MarketDataValidationService {
     thresholds: Thresholds,
+    now_us: i64,
 }
 
 impl MarketDataValidationService {
-    /// The rules with these thresholds.
-    pub fn new(thresholds: Thresholds) -> Self {
-        Self { thresholds }
+    /// The rules with these thresholds. Sessions that are not over at `now_us` (UTC microseconds) have no volume yet that
+    /// could be compared.
+    pub fn new(thresholds: Thresholds, now_us: i64) -> Self {
+        Self { thresholds, now_us }
     }
 
     /// Checks the minutes `rows` of `symbol`, which follow in time what `history` has seen. Returns those that make a
@@ -134,9 +136,24 @@ impl MarketDataValidationService {
             })
             .collect();
         price::check(&self.thresholds, &batch, &regular, history, findings);
-        split::check(&self.thresholds, &batch, &regular, history, findings);
+        let splits = split::check(&self.thresholds, &batch, &regular, history, findings);
         vwap::check(&batch, findings);
-        volume::check(&self.thresholds, &batch, &regular, history, findings);
+        volume::check_fractions(&batch, history, findings);
+        // Markets that never close have finer quotes, pegged prices, and bars that are made of quotes alone.
+        if calendar != Calendar::always_open() {
+            price::check_traded(&self.thresholds, &batch, &regular, findings);
+            volume::check_zero(&batch, findings);
+        }
+        for session in &regular {
+            // Shares before and after a split are not the same.
+            if splits.contains(&session.session.date()) {
+                history.session_volumes.clear();
+            }
+            if session.session.close_us() <= self.now_us {
+                volume::check_session(&self.thresholds, &batch, session, history, findings);
+            }
+        }
+        volume::check_spikes(&self.thresholds, &batch, &regular, findings);
         (batch, faulty)
     }
 }

@@ -23,7 +23,6 @@ pub(super) fn check(
     history: &mut SeriesHistory,
     findings: &mut Collector<'_>,
 ) {
-    check_ticks(batch, findings);
     let unit = move_unit(batch.columns(), regular).or(history.move_unit);
     history.move_unit = unit;
     // Without a measure of what is usual nothing is unusual.
@@ -35,7 +34,21 @@ pub(super) fn check(
         if let Some(unit) = unit {
             check_moves(thresholds, unit, batch, session, findings);
         }
-        check_stale(thresholds, batch, session, findings);
+    }
+}
+
+/// Checks what only bars of trades can be judged by: finer prices than any quote, and stale runs.
+pub(super) fn check_traded(
+    thresholds: &Thresholds,
+    batch: &BarBatch,
+    regular: &[RegularRows<'_>],
+    findings: &mut Collector<'_>,
+) {
+    check_ticks(batch, findings);
+    for session in regular {
+        if findings.wants(session.session.date()) {
+            check_stale(thresholds, batch, session, findings);
+        }
     }
 }
 
@@ -54,7 +67,14 @@ fn move_unit(columns: &BarColumns, regular: &[RegularRows<'_>]) -> Option<f64> {
     if moves.len() < FEWEST_MOVES {
         return None;
     }
-    unit_around_zero(&mut moves)
+    match unit_around_zero(&mut moves) {
+        // A price that mostly stands still moves by whole ticks when it moves.
+        Some(0.0) => {
+            moves.retain(|&share| share > 0.0);
+            unit_around_zero(&mut moves)
+        }
+        unit => unit,
+    }
 }
 
 /// The move that counts after `minutes` minutes without a bar, as a share.

@@ -3,7 +3,7 @@
 use super::robust::unit_around_zero;
 use super::{RegularRows, SeriesHistory, Thresholds, about_row, percent, remember};
 use crate::domain::finding::Collector;
-use crate::domain::{BarBatch, Rule, Severity, Timeframe};
+use crate::domain::{BarBatch, Rule, SessionDate, Severity, Timeframe};
 
 /// Gaps that a median needs to mean something.
 const FEWEST_GAPS: usize = 10;
@@ -37,14 +37,15 @@ const SPLITS: [(u32, u32); 22] = [
     (100, 1),
 ];
 
-/// Checks each session's open against the last close before it.
+/// Checks each session's open against the last close before it; returns the sessions that begin after a split.
 pub(super) fn check(
     thresholds: &Thresholds,
     batch: &BarBatch,
     regular: &[RegularRows<'_>],
     history: &mut SeriesHistory,
     findings: &mut Collector<'_>,
-) {
+) -> Vec<SessionDate> {
+    let mut splits = Vec::new();
     let columns = batch.columns();
     for RegularRows { session, rows } in regular {
         let date = session.date();
@@ -58,37 +59,41 @@ pub(super) fn check(
         }
         let open = columns.open[first];
         let share = open / close - 1.0;
-        if findings.wants(date) {
-            let stays = columns.close[last];
-            match split_of(thresholds.split_tolerance, close / open)
-                .filter(|_| share.abs() >= SMALLEST_SPLIT)
-                // A crash recovers or goes on; a split's price stays around its ratio.
-                .filter(|_| (stays / open - 1.0).abs() < SMALLEST_SPLIT)
-            {
-                Some((new, old)) => {
-                    let severity = severity_of(findings);
-                    findings.take_as(Rule::Split, severity, Timeframe::M1, || {
-                        let what = format!(
-                            "opens at {open} after a close of {close} on {date_before}: a factor of {:.4}, \
-                             as a {new}:{old} split makes",
-                            close / open
-                        );
-                        about_row(batch, first, format!("{:.4}", close / open), format!("{new}:{old}"), &what)
-                    });
-                }
-                None => check_gap(thresholds, batch, first, (share, close), history, findings),
+        let stays = columns.close[last];
+        let split = split_of(thresholds.split_tolerance, close / open)
+            .filter(|_| share.abs() >= SMALLEST_SPLIT)
+            // A crash recovers or goes on; a split's price stays around its ratio.
+            .filter(|_| (stays / open - 1.0).abs() < SMALLEST_SPLIT);
+        if split.is_some() {
+            splits.push(date);
+        }
+        match split {
+            _ if !findings.wants(date) => {}
+            Some((new, old)) => {
+                let severity = severity_of(findings);
+                findings.take_as(Rule::Split, severity, Timeframe::M1, || {
+                    let factor = format!("{:.4}", close / open);
+                    let what = format!(
+                        "opens at {open} after a close of {close} on {date_before}: a factor of {factor}, \
+                         as a {new}:{old} split makes"
+                    );
+                    about_row(batch, first, factor, format!("{new}:{old}"), &what)
+                });
             }
+            None => check_gap(thresholds, batch, first, (share, close), history, findings),
         }
         remember(&mut history.gaps, share.abs());
     }
+    splits
 }
 
 /// A split is what raw prices must show and adjusted ones must not.
 fn severity_of(findings: &Collector<'_>) -> Severity {
-    if findings.dataset().adjustment() == "raw" {
-        Severity::Info
-    } else {
+    let adjustment = findings.dataset().adjustment();
+    if adjustment.contains("split") || adjustment == "all" {
         Severity::Warning
+    } else {
+        Severity::Info
     }
 }
 
@@ -109,9 +114,11 @@ fn check_gap(
         return;
     }
     findings.take(Rule::OvernightGap, Timeframe::M1, || {
-        let usual = unit.map_or_else(String::new, |unit| {
-            format!(": {:.0} times the usual night's move", share.abs() / unit)
-        });
+        let usual = unit
+            .filter(|&unit| unit > 0.0)
+            .map_or_else(String::new, |unit| {
+                format!(": {:.0} times the usual night's move", share.abs() / unit)
+            });
         let what = format!(
             "opens {} from the last close of {close}{usual}",
             percent(share)

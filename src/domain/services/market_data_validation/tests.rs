@@ -69,7 +69,7 @@ fn found_in(
     let symbol: Symbol = "AAPL".parse().unwrap();
     let severities = Severities::default();
     let mut findings = Collector::new(&dataset, Some(&symbol), &severities, wanted, 1_000);
-    let service = MarketDataValidationService::new(thresholds.clone());
+    let service = MarketDataValidationService::new(thresholds.clone(), i64::MAX);
     let mut history = SeriesHistory::default();
     for batch in batches {
         service.check_minutes(&symbol, batch, &mut history, &mut findings);

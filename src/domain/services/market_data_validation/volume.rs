@@ -3,7 +3,7 @@
 use super::robust::{median, median_and_unit};
 use super::{RegularRows, SeriesHistory, Thresholds, about_row, remember};
 use crate::domain::finding::{Collector, Evidence};
-use crate::domain::{BarBatch, BarColumns, Rule, Segment, Timeframe};
+use crate::domain::{BarBatch, Rule, Segment, Timeframe};
 
 /// Volumes that a median needs to mean something.
 const FEWEST_MINUTES: usize = 100;
@@ -14,27 +14,17 @@ const RARE: f64 = 0.001;
 /// Rounds to a whole number when it is added and taken away again, for numbers below 2^51.
 const ROUNDING: f64 = 6_755_399_441_055_744.0;
 
-/// Checks volumes.
-pub(super) fn check(
-    thresholds: &Thresholds,
-    batch: &BarBatch,
-    regular: &[RegularRows<'_>],
-    history: &mut SeriesHistory,
-    findings: &mut Collector<'_>,
-) {
-    check_fractions(batch, history, findings);
-    check_zero(batch.columns(), batch, findings);
-    check_spikes(thresholds, batch, regular, findings);
-    for session in regular {
-        check_session(thresholds, batch, session, history, findings);
-    }
-}
-
+/// Looks for fractions of shares where there never are any.
 fn is_fractional(volume: f64) -> bool {
     (volume < 1e15) & ((volume + ROUNDING) - ROUNDING != volume)
 }
 
-fn check_fractions(batch: &BarBatch, history: &mut SeriesHistory, findings: &mut Collector<'_>) {
+/// Looks for fractions of shares where there never are any.
+pub(super) fn check_fractions(
+    batch: &BarBatch,
+    history: &mut SeriesHistory,
+    findings: &mut Collector<'_>,
+) {
     let volume = &batch.columns().volume;
     let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let fractional = volume.iter().fold(0_usize, |sum, &volume| {
@@ -61,7 +51,9 @@ fn check_fractions(batch: &BarBatch, history: &mut SeriesHistory, findings: &mut
     }
 }
 
-fn check_zero(columns: &BarColumns, batch: &BarBatch, findings: &mut Collector<'_>) {
+/// Looks for moves without volume.
+pub(super) fn check_zero(batch: &BarBatch, findings: &mut Collector<'_>) {
+    let columns = batch.columns();
     let moved = |row: usize| {
         (columns.volume[row] == 0.0)
             & ((columns.high[row] != columns.low[row]) | (columns.open[row] != columns.close[row]))
@@ -79,7 +71,7 @@ fn check_zero(columns: &BarColumns, batch: &BarBatch, findings: &mut Collector<'
 }
 
 /// A regular minute far above the others; the first and the last one hold the auctions.
-fn check_spikes(
+pub(super) fn check_spikes(
     thresholds: &Thresholds,
     batch: &BarBatch,
     regular: &[RegularRows<'_>],
@@ -123,7 +115,8 @@ fn check_spikes(
     }
 }
 
-fn check_session(
+/// Compares a session's volume with those before it.
+pub(super) fn check_session(
     thresholds: &Thresholds,
     batch: &BarBatch,
     RegularRows { session, rows }: &RegularRows<'_>,
