@@ -291,7 +291,6 @@ fn a_host_that_dies_for_good_ends_the_run_in_bounded_time_and_names_what_is_left
     for words in [
         "does not answer; it is tried again in",
         "does not answer and is given up",
-        "jobs resume 1",
     ] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
     }
