@@ -152,10 +152,7 @@ pub fn plan_aggregation(
         let key = &file.key;
         if let (Timeframe::M1, Period::Month(month)) = (key.timeframe, key.period) {
             let year = known.entry((&key.dataset, &key.symbol, month.year()));
-            year.or_default().sources.push(SourceFile {
-                period: key.period,
-                content_hash: file.content_hash.clone(),
-            });
+            year.or_default().sources.push(SourceFile::from(file));
         }
     }
     let mut kept: BTreeMap<(&Dataset, &Symbol), BTreeSet<Timeframe>> = BTreeMap::new();
@@ -271,14 +268,7 @@ mod tests {
             let of_year = |file: &&PartitionFile| {
                 file.key.symbol == of.symbol && file.first_session.year() == of.year
             };
-            files
-                .iter()
-                .filter(of_year)
-                .map(|file| SourceFile {
-                    period: file.key.period,
-                    content_hash: file.content_hash.clone(),
-                })
-                .collect()
+            files.iter().filter(of_year).map(SourceFile::from).collect()
         };
         plan.years
             .iter()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::args::AggregateArgs;
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
-use super::output::{Value, human_bytes, human_duration, with_thousands};
+use super::output::{Value, counted, human_bytes, human_duration, with_thousands};
 use super::session::CliSession;
 use super::stopping::Stopping;
 use super::symbols::read_legal_symbols;
@@ -194,12 +194,6 @@ fn as_u64(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// The number with its noun, in the plural where it belongs.
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", with_thousands(as_u64(count)))
-}
-
 fn render(report: &AggregationReport) -> String {
     let mut lines = Vec::new();
     if report.years_done == 0 && report.failures.is_empty() && report.years_not_done == 0 {
@@ -207,16 +201,16 @@ fn render(report: &AggregationReport) -> String {
             (0, _) => "there are no minutes to aggregate".to_owned(),
             (_, fresh) => format!(
                 "up to date: {}, checked by the catalog alone in {}",
-                counted(fresh, "derived file"),
+                counted(as_u64(fresh), "derived file"),
                 human_duration(report.elapsed)
             ),
         });
     } else {
         lines.push(format!(
             "aggregated {} in {}: {} written ({} rows, {}), {} unchanged, {} were up to date; {} minutes read",
-            counted(report.years_done, "symbol-year"),
+            counted(as_u64(report.years_done), "symbol-year"),
             human_duration(report.elapsed),
-            counted(report.files_written, "file"),
+            counted(as_u64(report.files_written), "file"),
             with_thousands(report.rows),
             human_bytes(report.bytes),
             with_thousands(as_u64(report.files_unchanged)),
@@ -242,7 +236,7 @@ fn render(report: &AggregationReport) -> String {
     if report.years_not_done > 0 {
         lines.push(format!(
             "stopped: {} left; the same command goes on",
-            counted(report.years_not_done, "symbol-year")
+            counted(as_u64(report.years_not_done), "symbol-year")
         ));
     }
     lines.join("\n")
@@ -272,7 +266,7 @@ fn check(
     session.say(&format!(
         "checked {} of {}, {} rows: {}",
         with_thousands(as_u64(report.checked)),
-        counted(report.partitions, "derived file"),
+        counted(as_u64(report.partitions), "derived file"),
         with_thousands(report.rows),
         match report.findings.len() {
             0 => "all are what their minutes give".to_owned(),

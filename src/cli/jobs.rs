@@ -43,7 +43,8 @@ pub(super) fn run(session: &CliSession, command: JobsCommand) -> Result<Exit, Cl
     }
 }
 
-fn get_job(stores: &Stores, id: i64) -> Result<IngestionJob, CliError> {
+/// A job, or the message that there is none.
+pub(super) fn get_job(stores: &Stores, id: i64) -> Result<IngestionJob, CliError> {
     stores
         .jobs
         .get_job(JobId(id))

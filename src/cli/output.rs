@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use thiserror::Error;
 
-pub use human::{human_bytes, human_duration, with_thousands};
+pub use human::{counted, human_bytes, human_duration, with_thousands};
 pub use terminal::escape_for_terminal;
 
 use json::JsonRows;

@@ -16,6 +16,15 @@ use super::output::OutputFormat;
 use super::query::Printer;
 use crate::infrastructure::duckdb::{QueryError, QuerySession, RowSink};
 
+/// Whether the folder of the file at `path`, links followed, is `folder` or below it.
+pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")));
+    matches!((parent, fs::canonicalize(folder)), (Ok(parent), Ok(folder)) if parent.starts_with(&folder))
+}
+
 /// How a file is written.
 #[derive(Debug, Clone, Copy)]
 enum FileFormat {
@@ -47,13 +56,7 @@ impl Destination {
                     .with_hint("known are .parquet, .csv, .json, .jsonl and .arrow"));
             }
         };
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
-        if let (Ok(folder), Ok(kept)) = (folder, fs::canonicalize(kept))
-            && folder.starts_with(&kept)
-        {
+        if lies_below(path, kept) {
             let message = format!("{} lies in the data folder", path.display());
             return Err(CliError::new(Exit::Usage, message)
                 .with_hint("what is kept there is replaced by ingests and aggregations alone; name another folder"));

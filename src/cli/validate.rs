@@ -5,8 +5,12 @@ use std::path::Path;
 use super::args::{FailOn, ValidateArgs, ValidateCommand};
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
+use super::jobs::get_job;
 use super::order::IngestOrder;
-use super::output::{OutputFormat, Value, escape_for_terminal, human_duration, with_thousands};
+use super::output::{
+    OutputFormat, Value, counted, escape_for_terminal, human_duration, with_thousands,
+};
+use super::query_file::lies_below;
 use super::session::CliSession;
 use super::stopping::Stopping;
 use super::symbols::read_legal_symbols;
@@ -14,8 +18,7 @@ use super::validate_report::{Reports, write_beside};
 use crate::app::Stores;
 use crate::domain::job::JobId;
 use crate::domain::ports::{
-    BarSelection, BarStore as _, FindingRepository as _, JobRepository as _, StoreErrorKind,
-    SymbolBarsRepository as _,
+    BarSelection, BarStore as _, FindingRepository as _, StoreErrorKind, SymbolBarsRepository as _,
 };
 use crate::domain::{Calendar, Dataset, Rule, SessionDate, Severity, Symbol};
 use crate::infrastructure::csv_report::CsvReportRepository;
@@ -85,12 +88,7 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
         session.write_rows("validate", &RULE_COLUMNS, report.rules.iter().map(rule_row))?;
     }
     let exit = exit_of(&report, args.fail_on, &stopping);
-    let words = render(&report, &reports, csv.as_deref());
-    if exit == Exit::Done {
-        session.say(&words);
-    } else {
-        session.insist(&words);
-    }
+    tell(session, exit, &render(&report, &reports, csv.as_deref()));
     Ok(match exit {
         Exit::Done if !missing.is_empty() => Exit::Partial,
         exit => exit,
@@ -119,13 +117,17 @@ pub(super) fn after_ingest(
     let report = runner.run(&request, &mut reports, &stopping.signal)?;
     let csv = reports.finish_csv()?;
     let exit = exit_of(&report, FailOn::Error, stopping);
-    let words = render(&report, &reports, csv.as_deref());
-    if exit == Exit::Done {
-        session.say(&words);
-    } else {
-        session.insist(&words);
-    }
+    tell(session, exit, &render(&report, &reports, csv.as_deref()));
     Ok(exit)
+}
+
+/// Says how it ended; what is not as it should be even to those who asked for quiet.
+fn tell(session: &CliSession, exit: Exit, words: &str) {
+    if exit == Exit::Done {
+        session.say(words);
+    } else {
+        session.insist(words);
+    }
 }
 
 fn base_request(session: &CliSession) -> ValidationRequest {
@@ -158,14 +160,7 @@ fn narrow_to_job(
     id: i64,
     request: &mut ValidationRequest,
 ) -> Result<(), CliError> {
-    let job = stores
-        .jobs
-        .get_job(JobId(id))
-        .map_err(|error| match error.kind {
-            StoreErrorKind::Missing => CliError::new(Exit::Usage, format!("there is no job {id}"))
-                .with_hint("`marketpipe jobs list` shows all"),
-            _ => error.into(),
-        })?;
+    let job = get_job(stores, id)?;
     let order = job
         .spec()
         .and_then(|spec| IngestOrder::from_spec(spec).ok());
@@ -278,12 +273,6 @@ fn scope_words(request: &ValidationRequest) -> String {
         Some((first, last)) => format!("{symbols}, sessions {first} to {last}"),
         None => format!("{symbols}, all sessions"),
     }
-}
-
-/// The number with its noun, in the plural where it belongs.
-fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", with_thousands(count))
 }
 
 fn render(report: &ValidationReport, reports: &Reports<'_>, csv: Option<&Path>) -> String {
@@ -431,14 +420,7 @@ fn no_finding(id: &str) -> CliError {
 
 /// The paths that the arguments name must not lie among the bars.
 fn refuse_in_lake(session: &CliSession, path: &Path) -> Result<(), CliError> {
-    let lake = session.app.directory().lake();
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = std::fs::canonicalize(folder.unwrap_or(Path::new(".")));
-    if let (Ok(folder), Ok(lake)) = (folder, std::fs::canonicalize(lake))
-        && folder.starts_with(&lake)
-    {
+    if lies_below(path, &session.app.directory().lake()) {
         let message = format!("{} lies in the lake", path.display());
         return Err(CliError::new(Exit::Usage, message)
             .with_hint("only bars lie there; name another folder"));

@@ -9,15 +9,13 @@ use super::session::CliSession;
 use crate::app::Stores;
 use crate::domain::instant::format_utc;
 use crate::domain::ports::{BarSelection, BarStore as _, StoreError, StoreErrorKind};
-use crate::domain::{Finding, Severity, Symbol, Timeframe};
+use crate::domain::{Finding, GapReason, Severity, Symbol, Timeframe};
 use crate::infrastructure::csv_report::{CsvReport, REPORT_COLUMNS, report_row};
 use crate::infrastructure::html_report::{
     Cell, Chart, ChartBar, FindingLine, Page, RuleLine, SeriesLine, Totals,
 };
 use crate::infrastructure::junit_report::JunitReport;
-use crate::validation::{
-    FindingSink, JudgedFinding, MissingReason, SeriesSummary, ValidationReport,
-};
+use crate::validation::{FindingSink, JudgedFinding, SeriesSummary, ValidationReport};
 
 /// Findings on the page; all of them are in the CSV report.
 const FINDINGS_ON_PAGE: usize = 1_000;
@@ -306,11 +304,11 @@ fn series_line(series: &SeriesSummary) -> SeriesLine {
                 Some(Severity::Error) => 3,
             },
             reason: match session.reason {
-                MissingReason::Nothing => 0,
-                MissingReason::NotAsked => 1,
-                MissingReason::NoTrade => 2,
-                MissingReason::Quarantined => 3,
-                MissingReason::NotEntitled => 4,
+                None => 0,
+                Some(GapReason::NotAsked) => 1,
+                Some(GapReason::NoTrade) => 2,
+                Some(GapReason::Quarantined) => 3,
+                Some(GapReason::NotEntitled) => 4,
             },
         }
     });

@@ -128,21 +128,21 @@ impl BarBatch {
         // Something is wrong, or looks so at first sight: what, and where?
         for row in 0..columns.len() {
             let bar = columns.bar(row);
-            if let Some(rule) = bar.broken_rule().filter(|&rule| counts(rule)) {
-                return Err(BatchError::BrokenRule {
-                    row,
-                    ts_us: bar.ts_us,
-                    rule,
-                });
-            }
-            if row > 0 && columns.ts_us[row - 1] >= bar.ts_us {
-                return Err(BatchError::NotAscending {
-                    row,
-                    ts_us: bar.ts_us,
-                });
-            }
-            if row > 0 && session_days[row - 1] > session_days[row] {
-                return Err(BatchError::SessionsNotAscending { row });
+            let before = row
+                .checked_sub(1)
+                .map(|before| (columns.ts_us[before], session_days[before]));
+            let ts_us = bar.ts_us;
+            match fault_of(&bar, session_days[row], before, &counts) {
+                None => {}
+                Some(RowFault::Rule(rule)) => {
+                    return Err(BatchError::BrokenRule { row, ts_us, rule });
+                }
+                Some(RowFault::NotAscending) => {
+                    return Err(BatchError::NotAscending { row, ts_us });
+                }
+                Some(RowFault::SessionNotAscending) => {
+                    return Err(BatchError::SessionsNotAscending { row });
+                }
             }
         }
         Ok(Self {
@@ -331,21 +331,9 @@ impl UnprovenBars {
         for row in 0..self.len() {
             let bar = self.columns.bar(row);
             let session_day = self.session_days[row];
-            let is_late = |last: Option<&i64>| last.is_some_and(|&last| last >= bar.ts_us);
-            let fault = if let Some(rule) = bar.broken_rule() {
-                Some(RowFault::Rule(rule))
-            } else if is_late(batch.columns.ts_us.last()) {
-                Some(RowFault::NotAscending)
-            } else if batch
-                .session_days
-                .last()
-                .is_some_and(|&last| last > session_day)
-            {
-                Some(RowFault::SessionNotAscending)
-            } else {
-                None
-            };
-            match fault {
+            let last_ts_us = batch.columns.ts_us.last().copied();
+            let before = last_ts_us.zip(batch.session_days.last().copied());
+            match fault_of(&bar, session_day, before, |_| true) {
                 Some(fault) => faulty.push(FaultyRow {
                     bar,
                     session_day,
@@ -359,6 +347,27 @@ impl UnprovenBars {
             }
         }
         (batch, faulty)
+    }
+}
+
+/// What keeps a row out of a batch, after the one `before` it: its timestamp and session day. Of the hard rules only those
+/// matter that `counts` takes.
+fn fault_of(
+    bar: &Bar,
+    session_day: i32,
+    before: Option<(i64, i32)>,
+    counts: impl Fn(HardRule) -> bool,
+) -> Option<RowFault> {
+    if let Some(rule) = bar.broken_rule().filter(|&rule| counts(rule)) {
+        return Some(RowFault::Rule(rule));
+    }
+    let (ts_us_before, day_before) = before?;
+    if ts_us_before >= bar.ts_us {
+        Some(RowFault::NotAscending)
+    } else if day_before > session_day {
+        Some(RowFault::SessionNotAscending)
+    } else {
+        None
     }
 }
 

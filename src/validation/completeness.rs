@@ -7,24 +7,9 @@ use crate::domain::finding::{Collector, Evidence};
 use crate::domain::instant::format_utc;
 use crate::domain::minute_set::MinuteSet;
 use crate::domain::{
-    Calendar, Dataset, Rule, Segment, Session, SessionDate, SessionRecord, Severity, Timeframe,
+    Calendar, Dataset, GapReason, Rule, Segment, Session, SessionDate, SessionRecord, Severity,
+    Timeframe,
 };
-
-/// Why most of a session's missing minutes are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum MissingReason {
-    /// None is missing.
-    #[default]
-    Nothing,
-    /// Never asked for.
-    NotAsked,
-    /// Asked for, and there was no bar.
-    NoTrade,
-    /// The only row broke a hard rule.
-    Quarantined,
-    /// The plan did not include it.
-    NotEntitled,
-}
 
 /// What is known of one session of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +20,8 @@ pub struct SessionFacts {
     pub present: u16,
     /// Regular minutes that should be there by now.
     pub expected: u16,
-    /// The main reason for missing ones.
-    pub reason: MissingReason,
+    /// The main reason for missing ones; `None` when there are none.
+    pub reason: Option<GapReason>,
     /// The gravest open finding about the session.
     pub worst: Option<Severity>,
     /// Regular minutes that were asked for and had no bar.
@@ -162,7 +147,7 @@ fn check_session(
         date,
         present: count(&expected.and(&held.present)),
         expected: count(&expected),
-        reason: MissingReason::Nothing,
+        reason: None,
         worst: None,
         silent: MinuteSet::empty(),
     };
@@ -172,10 +157,10 @@ fn check_session(
     let reasons = reasons_of(ledger, session, record, &missing);
     let silent = reasons
         .iter()
-        .find(|(reason, _)| *reason == MissingReason::NoTrade);
+        .find(|(reason, _)| *reason == GapReason::NoTrade);
     facts.silent = silent.map_or(MinuteSet::empty(), |&(_, minutes)| minutes);
     let main = reasons.iter().max_by_key(|(_, minutes)| minutes.len());
-    facts.reason = main.map_or(MissingReason::Nothing, |&(reason, _)| reason);
+    facts.reason = main.map(|&(reason, _)| reason);
     if facts.present == 0 {
         note_missing_session(ledger, session, &facts, findings);
     } else {
@@ -190,12 +175,12 @@ fn reasons_of(
     session: &Session,
     record: Option<&SessionRecord>,
     missing: &MinuteSet,
-) -> Vec<(MissingReason, MinuteSet)> {
+) -> Vec<(GapReason, MinuteSet)> {
     let is_refused = ledger.not_entitled.binary_search(&session.date()).is_ok();
     let never = if is_refused {
-        MissingReason::NotEntitled
+        GapReason::NotEntitled
     } else {
-        MissingReason::NotAsked
+        GapReason::NotAsked
     };
     let Some(record) = record else {
         return vec![(never, *missing)];
@@ -210,23 +195,13 @@ fn reasons_of(
     let rest = missing.without(&quarantined);
     let reasons = [
         (never, rest.without(&asked)),
-        (MissingReason::NoTrade, rest.and(&asked)),
-        (MissingReason::Quarantined, quarantined),
+        (GapReason::NoTrade, rest.and(&asked)),
+        (GapReason::Quarantined, quarantined),
     ];
     reasons
         .into_iter()
         .filter(|(_, minutes)| !minutes.is_empty())
         .collect()
-}
-
-fn words(reason: MissingReason) -> &'static str {
-    match reason {
-        MissingReason::Nothing => "none",
-        MissingReason::NotAsked => "not asked",
-        MissingReason::NoTrade => "no trade",
-        MissingReason::Quarantined => "quarantined",
-        MissingReason::NotEntitled => "not entitled",
-    }
 }
 
 fn note_missing_session(
@@ -235,6 +210,7 @@ fn note_missing_session(
     facts: &SessionFacts,
     findings: &mut Collector<'_>,
 ) {
+    let reason = facts.reason.map_or("none", GapReason::as_str);
     // A session that is not over is asked for again.
     let is_over = session.window_end_us() <= ledger.until_us;
     let severity = if is_over {
@@ -245,12 +221,9 @@ fn note_missing_session(
     findings.take_as(Rule::MissingSession, severity, Timeframe::M1, || Evidence {
         session: Some(facts.date),
         ts_us: None,
-        value: words(facts.reason).to_owned(),
+        value: reason.to_owned(),
         expected: format!("{} minutes", facts.expected),
-        message: format!(
-            "the session has no bar in regular hours: {}",
-            words(facts.reason)
-        ),
+        message: format!("the session has no bar in regular hours: {reason}"),
         bar: None,
     });
 }
@@ -258,15 +231,15 @@ fn note_missing_session(
 fn note_missing_minutes(
     ledger: &SeriesLedger<'_>,
     session: &Session,
-    reasons: &[(MissingReason, MinuteSet)],
+    reasons: &[(GapReason, MinuteSet)],
     findings: &mut Collector<'_>,
 ) {
     let is_over = session.window_end_us() <= ledger.until_us;
     let is_graver = |reason| match reason {
         // What was answered is as it should be, and a running session is asked for again.
-        MissingReason::NoTrade | MissingReason::NotEntitled | MissingReason::Nothing => false,
-        MissingReason::NotAsked => is_over,
-        MissingReason::Quarantined => true,
+        GapReason::NoTrade | GapReason::NotEntitled => false,
+        GapReason::NotAsked => is_over,
+        GapReason::Quarantined => true,
     };
     let severity = if reasons.iter().any(|&(reason, _)| is_graver(reason)) {
         Severity::Warning
@@ -276,7 +249,7 @@ fn note_missing_minutes(
     findings.take_as(Rule::MissingMinutes, severity, Timeframe::M1, || {
         let by_reason: Vec<String> = reasons
             .iter()
-            .map(|(reason, minutes)| format!("{} {}", minutes.len(), words(*reason)))
+            .map(|(reason, minutes)| format!("{} {reason}", minutes.len()))
             .collect();
         let by_reason = by_reason.join(", ");
         let official = session.expected_range(Segment::Regular);

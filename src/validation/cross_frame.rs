@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::derivation::source_hash;
 use crate::domain::finding::{Collector, Evidence};
 use crate::domain::ports::{
-    BarAggregator, Derivation, FileInspector, PartitionFile, SourceFile, StoreError,
+    BarAggregator, Derivation, FileFault, FileInspector, PartitionFile, SourceFile, StoreError,
 };
 use crate::domain::{
     AggregationChoice, AggregationSpec, BarBatch, Calendar, DerivedBatch, Period, Rule,
@@ -39,42 +39,36 @@ pub(super) fn check(
     minutes: Option<&[BarBatch]>,
     findings: &mut Collector<'_>,
 ) -> Result<(), StoreError> {
-    let sources: Vec<SourceFile> = year
-        .sources
-        .iter()
-        .map(|file| SourceFile {
-            period: file.key.period,
-            content_hash: file.content_hash.clone(),
-        })
-        .collect();
+    if year.derivations.is_empty() {
+        return Ok(());
+    }
+    let sources: Vec<SourceFile> = year.sources.iter().copied().map(SourceFile::from).collect();
     let sources_now = source_hash(&sources);
+    let first_session = year.sources.first().map(|file| file.first_session);
+    let (mut specs, mut kept_bars) = (Vec::new(), Vec::new());
     for derivation in &year.derivations {
         let frame = derivation.key.timeframe;
         let Ok(spec) = AggregationSpec::new(frame, checks.choice, calendar) else {
             continue;
         };
-        let place = |what: &str| about(year, derivation.key.period, frame, what);
         if derivation.source_hash != sources_now || derivation.spec_hash != spec.hash() {
             let what = if derivation.source_hash == sources_now {
                 "were made by another spec than the configuration's"
             } else {
                 "are older than their minutes"
             };
-            findings.take_about_file(Rule::DerivedStale, frame, || place(what));
+            let period = derivation.key.period;
+            findings.take_about_file(Rule::DerivedStale, frame, || Evidence {
+                message: format!("the {frame} bars of {period} {what}"),
+                ..about(first_session, period)
+            });
             continue;
         }
         let kept = match year.files.get(&frame) {
             None => DerivedBatch::empty(),
             Some(file) => {
                 let inspected = checks.inspector.inspect_derived(file)?;
-                for fault in &inspected.faults {
-                    findings.take_about_file(fault.rule, frame, || Evidence {
-                        value: fault.value.clone(),
-                        expected: fault.expected.clone(),
-                        message: fault.message.clone(),
-                        ..place("")
-                    });
-                }
+                note_file_faults(&inspected.faults, frame, first_session, findings);
                 match inspected.kept {
                     // Another process made it anew meanwhile.
                     Some(kept) if kept.sources != sources || kept.spec != spec.canonical() => {
@@ -85,24 +79,50 @@ pub(super) fn check(
                 }
             }
         };
-        let Some(minutes) = minutes else {
-            continue;
-        };
-        let minutes: Vec<&BarBatch> = minutes.iter().collect();
-        let expected = match checks.aggregator.aggregate(&minutes, &[spec]) {
-            Ok(mut made) => made.pop().unwrap_or_else(DerivedBatch::empty),
-            Err(error) => {
-                let message = error.to_string();
-                findings.take_about_file(Rule::DerivedDiffers, frame, || Evidence {
-                    message,
-                    ..place("")
-                });
-                continue;
+        specs.push(spec);
+        kept_bars.push(kept);
+    }
+    let Some(minutes) = minutes else {
+        return Ok(());
+    };
+    // One pass over the minutes for all frames.
+    let minutes: Vec<&BarBatch> = minutes.iter().collect();
+    match checks.aggregator.aggregate(&minutes, &specs) {
+        Ok(expected) => {
+            for ((spec, kept), expected) in specs.iter().zip(&kept_bars).zip(&expected) {
+                note_differences(kept, expected, spec.frame(), findings);
             }
-        };
-        note_differences(&kept, &expected, frame, findings);
+        }
+        Err(error) => {
+            for spec in &specs {
+                let message = error.to_string();
+                findings.take_about_file(Rule::DerivedDiffers, spec.frame(), || Evidence {
+                    message,
+                    ..about(first_session, year.derivations[0].key.period)
+                });
+            }
+        }
     }
     Ok(())
+}
+
+/// Notes what is wrong with a file as a whole, under its first session.
+pub(super) fn note_file_faults(
+    faults: &[FileFault],
+    frame: Timeframe,
+    first_session: Option<SessionDate>,
+    findings: &mut Collector<'_>,
+) {
+    for fault in faults {
+        findings.take_about_file(fault.rule, frame, || Evidence {
+            session: first_session,
+            ts_us: None,
+            value: fault.value.clone(),
+            expected: fault.expected.clone(),
+            message: fault.message.clone(),
+            bar: None,
+        });
+    }
 }
 
 fn note_differences(
@@ -138,13 +158,14 @@ fn note_differences(
     }
 }
 
-fn about(year: &DerivedYear<'_>, period: Period, frame: Timeframe, what: &str) -> Evidence {
+/// A derived partition as the place of a finding.
+fn about(first_session: Option<SessionDate>, period: Period) -> Evidence {
     Evidence {
-        session: year.sources.first().map(|file| file.first_session),
+        session: first_session,
         ts_us: None,
         value: period.to_string(),
         expected: "made from the minutes that are stored".to_owned(),
-        message: format!("the {frame} bars of {period} {what}"),
+        message: String::new(),
         bar: None,
     }
 }

@@ -9,6 +9,6 @@ mod report;
 mod runner;
 mod series;
 
-pub use completeness::{MissingReason, SessionFacts};
+pub use completeness::SessionFacts;
 pub use report::{FindingSink, JudgedFinding, RuleCount, SeriesSummary, ValidationReport};
 pub use runner::{ValidationPorts, ValidationRequest, ValidationRunner};

@@ -131,8 +131,11 @@ impl ValidationRunner {
         for_each_in_order(
             &work,
             stop,
-            &|work| (work.clone(), self.check_series(&checks, request, work)),
-            |(work, outcome)| self.settle(&work, outcome, request, &mut progress),
+            &|work| {
+                let of = (work.dataset.clone(), work.symbol.clone());
+                (of, self.check_series(&checks, request, work))
+            },
+            |(of, outcome)| self.settle(of, outcome, request, &mut progress),
         )?;
         progress.report.series_not_done =
             work.len() - progress.report.series - progress.report.failures.len();
@@ -142,7 +145,7 @@ impl ValidationRunner {
             datasets.dedup();
             self.note_holes(request, &datasets, &mut progress)?;
         }
-        self.keep(&mut progress)?;
+        self.keep(&mut progress);
         let elapsed_us = self.ports.clock.now_us().saturating_sub(begun_us);
         progress.report.elapsed = Duration::from_micros(u64::try_from(elapsed_us).unwrap_or(0));
         Ok(progress.report)
@@ -251,14 +254,11 @@ impl ValidationRunner {
     /// Enters what was found in one series, and tells it.
     fn settle(
         &self,
-        work: &SeriesWork,
+        (dataset, symbol): (Dataset, Symbol),
         outcome: Result<SeriesOutcome, StoreError>,
         request: &ValidationRequest,
         progress: &mut Progress<'_>,
     ) -> Result<(), StoreError> {
-        let SeriesWork {
-            dataset, symbol, ..
-        } = work;
         let SeriesOutcome {
             findings,
             mut summary,
@@ -274,8 +274,7 @@ impl ValidationRunner {
                     symbol: symbol.clone(),
                     reason: reason.clone(),
                 });
-                let failure = (dataset.clone(), symbol.clone(), reason);
-                progress.report.failures.push(failure);
+                progress.report.failures.push((dataset, symbol, reason));
                 return Ok(());
             }
         };
@@ -328,10 +327,10 @@ impl ValidationRunner {
         progress.sink.take_series(&summary)?;
         progress
             .holes
-            .add(dataset, Calendar::of(symbol), &summary.sessions);
+            .add(&dataset, Calendar::of(&symbol), &summary.sessions);
         progress.to_keep.push(SeriesFindings {
-            dataset: dataset.clone(),
-            symbol: Some(symbol.clone()),
+            dataset,
+            symbol: Some(symbol),
             sessions: request.sessions,
             findings,
         });
@@ -341,7 +340,7 @@ impl ValidationRunner {
             .map(|kept| kept.findings.len())
             .sum();
         if progress.to_keep.len() >= SERIES_A_TRANSACTION || findings >= FINDINGS_A_TRANSACTION {
-            self.keep(progress)?;
+            self.keep(progress);
         }
         Ok(())
     }
@@ -398,18 +397,14 @@ impl ValidationRunner {
     }
 
     /// Keeps what was found. Who may only read, or waits for others too long, still gets the report.
-    fn keep(&self, progress: &mut Progress<'_>) -> Result<(), StoreError> {
+    fn keep(&self, progress: &mut Progress<'_>) {
         let found = std::mem::take(&mut progress.to_keep);
         if found.is_empty() || progress.report.not_kept.is_some() {
-            return Ok(());
+            return;
         }
         let now_us = self.ports.clock.now_us();
-        match self.ports.findings.replace_findings(&found, now_us) {
-            Err(error) => {
-                progress.report.not_kept = Some(with_causes(&error));
-                Ok(())
-            }
-            Ok(()) => Ok(()),
+        if let Err(error) = self.ports.findings.replace_findings(&found, now_us) {
+            progress.report.not_kept = Some(with_causes(&error));
         }
     }
 }

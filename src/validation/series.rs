@@ -23,7 +23,7 @@ use super::runner::ValidationPorts;
 pub(super) struct SeriesWork {
     pub(super) dataset: Dataset,
     pub(super) symbol: Symbol,
-    /// Its files of minutes that matter, ascending: those to check, and one month before for what is usual.
+    /// Its files of minutes that matter, ascending: those to check, and those before that tell what is usual.
     pub(super) files: Vec<PartitionFile>,
     /// The sessions that were asked for, both inside; `None` when the ledger knows none.
     pub(super) asked: Option<(SessionDate, SessionDate)>,
@@ -165,16 +165,12 @@ fn check_file(
 ) -> Result<(), StoreError> {
     let inspected = checks.ports.inspector.inspect_minutes(file)?;
     read.files += 1;
-    for fault in &inspected.faults {
-        findings.take_about_file(fault.rule, Timeframe::M1, || Evidence {
-            session: Some(file.first_session),
-            ts_us: None,
-            value: fault.value.clone(),
-            expected: fault.expected.clone(),
-            message: fault.message.clone(),
-            bar: None,
-        });
-    }
+    cross_frame::note_file_faults(
+        &inspected.faults,
+        Timeframe::M1,
+        Some(file.first_session),
+        findings,
+    );
     read.has_changed |= inspected.is_other;
     read.year.is_sound &= inspected.faults.is_empty() && inspected.rows.is_some();
     let Some(rows) = inspected.rows else {

@@ -15,6 +15,12 @@ pub fn with_thousands(number: u64) -> String {
     text
 }
 
+/// A number with its noun, in the plural where it belongs: `1 file`, `1,234 files`.
+pub fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", with_thousands(count))
+}
+
 /// A size in decimal units with one digit after the point: `1.2 MB`; bytes as such below a thousand.
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];

@@ -7,7 +7,7 @@ use super::super::bar_batch::BarBatch;
 use super::super::dataset::{Dataset, PartitionKey, Period};
 use super::super::derived_batch::DerivedBatch;
 use super::super::symbol::Symbol;
-use super::store::{BarSelection, StoreError};
+use super::store::{BarSelection, PartitionFile, StoreError};
 
 /// Why bars could not be added up.
 #[derive(Debug, Error)]
@@ -49,6 +49,15 @@ pub struct SourceFile {
     pub period: Period,
     /// SHA-256 of its rows, hexadecimal.
     pub content_hash: String,
+}
+
+impl From<&PartitionFile> for SourceFile {
+    fn from(file: &PartitionFile) -> Self {
+        Self {
+            period: file.key.period,
+            content_hash: file.content_hash.clone(),
+        }
+    }
 }
 
 /// The minutes of one symbol and year; each session lies in one file.

@@ -67,7 +67,7 @@ impl DerivedStore for LakeStore {
             files
                 .into_iter()
                 .map(|file| {
-                    let is_wanted = !known.contains(&source_of(&file));
+                    let is_wanted = !known.contains(&SourceFile::from(&file));
                     let bytes = is_wanted.then(|| self.read_bytes(&file)).transpose();
                     bytes.map(|bytes| (file, bytes))
                 })
@@ -81,7 +81,7 @@ impl DerivedStore for LakeStore {
                     .decode(&file.key, &path, bytes, Known::EveryByte)
             };
             sources.minutes.push(bytes.map(decode).transpose()?);
-            sources.files.push(source_of(&file));
+            sources.files.push(SourceFile::from(&file));
         }
         Ok(sources)
     }
@@ -268,7 +268,7 @@ impl LakeStore {
         }
         if let Period::Year(year) = key.period {
             let sources = self.list_sources(&key.dataset, &key.symbol, year)?;
-            let sources: Vec<SourceFile> = sources.iter().map(source_of).collect();
+            let sources: Vec<SourceFile> = sources.iter().map(SourceFile::from).collect();
             let now = (!sources.is_empty()).then(|| source_hash(&sources));
             if now != from.source_hash {
                 return Ok(Staged::Not(receipt(key, DerivedOutcome::Outdated)));
@@ -318,11 +318,4 @@ impl LakeStore {
 
 fn byte_count(file: &EncodedFile) -> u64 {
     u64::try_from(file.bytes.len()).unwrap_or(u64::MAX)
-}
-
-fn source_of(file: &PartitionFile) -> SourceFile {
-    SourceFile {
-        period: file.key.period,
-        content_hash: file.content_hash.clone(),
-    }
 }

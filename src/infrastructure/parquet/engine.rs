@@ -196,16 +196,13 @@ impl ParquetStorageEngine {
         bytes: Vec<u8>,
         known: Known,
     ) -> Result<(BarBatch, FileDescription), FileError> {
-        let (columns, description) = decode_columns(bytes)?;
-        if columns.minutes.is_some() {
-            return Err(FileError::OtherKind("derived bars"));
-        }
+        let (file, description) = decode_minutes(bytes)?;
         let FileColumns {
             columns,
             session_days,
             segments,
             ..
-        } = columns;
+        } = file;
         let batch =
             BarBatch::from_parts(columns, session_days, segments).map_err(SchemaError::from)?;
         if known == Known::Nothing {
@@ -222,17 +219,8 @@ impl ParquetStorageEngine {
         &self,
         bytes: Vec<u8>,
     ) -> Result<(UnprovenBars, FileDescription, Result<(), FileError>), FileError> {
-        let (columns, description) = decode_columns(bytes)?;
-        if columns.minutes.is_some() {
-            return Err(FileError::OtherKind("derived bars"));
-        }
-        let FileColumns {
-            columns,
-            session_days,
-            segments,
-            ..
-        } = columns;
-        let rows = UnprovenBars::new(columns, session_days, segments);
+        let (file, description) = decode_minutes(bytes)?;
+        let rows = UnprovenBars::new(file.columns, file.session_days, file.segments);
         let rows = rows.ok_or_else(|| SchemaError::from(BatchError::UnequalLengths))?;
         let stored = Rows {
             columns: rows.columns(),
@@ -296,6 +284,15 @@ fn encode_described(
         sha256,
         description,
     })
+}
+
+/// The columns of a file of minutes and its footer.
+fn decode_minutes(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), FileError> {
+    let (columns, description) = decode_columns(bytes)?;
+    if columns.minutes.is_some() {
+        return Err(FileError::OtherKind("derived bars"));
+    }
+    Ok((columns, description))
 }
 
 /// The columns of a file and its footer, which agree on the number of rows.

@@ -212,6 +212,12 @@ fn about_row(
     about_bar(date_of(batch, row), batch.bar(row), value, expected, what)
 }
 
+/// The nearest whole number, of numbers below 2^51. Unlike `f64::round` it is computed for several at once.
+fn nearest_whole(number: f64) -> f64 {
+    const ROUNDING: f64 = 6_755_399_441_055_744.0;
+    (number + ROUNDING) - ROUNDING
+}
+
 /// A share as a percentage in words.
 fn percent(share: f64) -> String {
     let digits = if share.abs() < 0.1 { 2 } else { 1 };

@@ -3,7 +3,7 @@
 //! Before and after regular hours prices are wide and odd by nature; they are not judged here.
 
 use super::robust::unit_around_zero;
-use super::{RegularRows, SeriesHistory, Thresholds, about_row, percent};
+use super::{RegularRows, SeriesHistory, Thresholds, about_row, nearest_whole, percent};
 use crate::domain::finding::{Collector, Evidence};
 use crate::domain::instant::{MINUTE_US, format_utc};
 use crate::domain::{BarBatch, BarColumns, Rule, Timeframe};
@@ -12,8 +12,6 @@ use crate::domain::{BarBatch, BarColumns, Rule, Timeframe};
 const FEWEST_MOVES: usize = 100;
 /// Half of a mill on a price of one: the unit is never taken for smaller than what a tick makes.
 const SMALLEST_UNIT: f64 = 1e-5;
-/// Rounds to a whole number when it is added and taken away again, for numbers below 2^51.
-const ROUNDING: f64 = 6_755_399_441_055_744.0;
 
 /// Checks prices.
 pub(super) fn check(
@@ -227,8 +225,7 @@ fn check_ticks(batch: &BarBatch, findings: &mut Collector<'_>) {
     let is_fine = |price: f64| {
         let scaled = price * 1e6;
         // Larger prices have no room for such digits.
-        let rounded = (scaled + ROUNDING) - ROUNDING;
-        (scaled < 1e13) & ((scaled - rounded).abs() > 0.02)
+        (scaled < 1e13) & ((scaled - nearest_whole(scaled)).abs() > 0.02)
     };
     let has_fine = |prices: &[f64]| {
         prices

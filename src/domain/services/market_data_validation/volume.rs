@@ -1,7 +1,7 @@
 //! Volumes: fractions, spikes, none where a price moved, and sessions far from the usual.
 
 use super::robust::{median, median_and_unit};
-use super::{RegularRows, SeriesHistory, Thresholds, about_row, remember};
+use super::{RegularRows, SeriesHistory, Thresholds, about_row, nearest_whole, remember};
 use crate::domain::finding::{Collector, Evidence};
 use crate::domain::{BarBatch, Rule, Segment, Timeframe};
 
@@ -11,12 +11,10 @@ const FEWEST_MINUTES: usize = 100;
 const FEWEST_SESSIONS: usize = 10;
 /// The share of rows up to which fractions of shares are exceptions.
 const RARE: f64 = 0.001;
-/// Rounds to a whole number when it is added and taken away again, for numbers below 2^51.
-const ROUNDING: f64 = 6_755_399_441_055_744.0;
 
 /// Looks for fractions of shares where there never are any.
 fn is_fractional(volume: f64) -> bool {
-    (volume < 1e15) & ((volume + ROUNDING) - ROUNDING != volume)
+    (volume < 1e15) & (nearest_whole(volume) != volume)
 }
 
 /// Looks for fractions of shares where there never are any.
