@@ -101,10 +101,10 @@ impl AggregationRunnerService {
                         }
                     };
                     rows += u64::try_from(expected.len()).unwrap_or(u64::MAX);
-                    if let Some(row) = kept.first_difference(expected) {
+                    if let Some(rows) = kept.first_difference(expected) {
                         note(
                             frame,
-                            CheckFinding::Different(kept.difference_at(expected, row)),
+                            CheckFinding::Different(kept.difference_at(expected, rows)),
                         );
                     }
                 }

@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use super::exit::{CliError, Exit};
 use super::output::OutputFormat;
 use super::query::Printer;
+use crate::infrastructure::disk::beside;
 use crate::infrastructure::duckdb::{QueryError, QuerySession, RowSink};
 
 /// Whether the folder of the file at `path`, links followed, is `folder` or below it.
@@ -80,9 +81,7 @@ impl Destination {
 
     /// Runs the query into a file beside and moves it to its place when it is complete; returns rows and bytes.
     pub(super) fn write(self, query: &QuerySession, sql: &str) -> Result<(u64, u64), QueryError> {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = format!(".{name}.{}", std::process::id());
-        let beside = self.path.with_file_name(beside);
+        let beside = beside(&self.path);
         let written = self.write_to(&beside, query, sql).and_then(|rows| {
             let bytes = fs::metadata(&beside)?.len();
             if self.replaces {

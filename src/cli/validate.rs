@@ -50,6 +50,8 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
         refuse_in_lake(session, path)?;
     }
     let stores = session.job_stores()?;
+    // A commit that died half-way is no damage.
+    stores.bars.recover_if_possible();
     if let Some(job) = args.job {
         narrow_to_job(session, &stores, job, &mut request)?;
     }
@@ -73,11 +75,15 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
     let report = runner.run(&request, &mut reports, &stopping.signal)?;
     reports.finish_rows()?;
     if let Some(path) = &args.junit {
-        write_beside(path, reports.junit(args.fail_on.severity()).as_bytes())?;
+        write_beside(
+            path,
+            reports.junit(&report, args.fail_on.severity()).as_bytes(),
+        )?;
     }
     if let Some(path) = &args.html {
         let scope = scope_words(&request);
-        let page = reports.page(session, &stores, &report, &scope);
+        let mut page = reports.page(&report, &scope, session.app.clock().now_us());
+        page.charts = reports.charts(&stores);
         let mut html = Vec::new();
         page.write_to(&mut html)
             .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;

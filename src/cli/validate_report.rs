@@ -1,19 +1,25 @@
 //! Where findings go as they are found: rows on stdout, the CSV report, JUnit XML, and the HTML page.
 
+mod page_lines;
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use page_lines::{chart_of, finding_line, rule_lines, series_line};
+
 use super::exit::{CliError, Exit};
-use super::output::{OutputError, OutputFormat, RowWriter, Value, escape_for_terminal};
-use super::session::CliSession;
-use crate::app::Stores;
-use crate::domain::instant::format_utc;
-use crate::domain::ports::{BarSelection, BarStore as _, StoreError, StoreErrorKind};
-use crate::domain::{Finding, GapReason, Severity, Symbol, Timeframe};
-use crate::infrastructure::csv_report::{CsvReport, REPORT_COLUMNS, report_row};
-use crate::infrastructure::html_report::{
-    Cell, Chart, ChartBar, FindingLine, Page, RuleLine, SeriesLine, Totals,
+use super::output::{
+    OutputError, OutputFormat, RowWriter, Value, escape_for_terminal, with_thousands,
 };
+use crate::app::Stores;
+use crate::domain::instant::{SECOND_US, format_utc};
+use crate::domain::ports::{StoreError, StoreErrorKind};
+use crate::domain::{Finding, Severity, Symbol, Timeframe};
+use crate::infrastructure::csv_report::{CsvReport, REPORT_COLUMNS, report_row};
+use crate::infrastructure::disk::beside;
+use crate::infrastructure::html_report::{Chart, NotCheckedLine, Page, Totals};
 use crate::infrastructure::junit_report::JunitReport;
 use crate::validation::{FindingSink, JudgedFinding, SeriesSummary, ValidationReport};
 
@@ -21,8 +27,6 @@ use crate::validation::{FindingSink, JudgedFinding, SeriesSummary, ValidationRep
 const FINDINGS_ON_PAGE: usize = 1_000;
 /// Findings whose bars are drawn.
 const CHARTS_ON_PAGE: usize = 12;
-/// Bars on each side of the one that a chart is about.
-const BARS_AROUND: usize = 20;
 /// Findings that are remembered for the summary.
 const REMEMBERED: usize = 100;
 
@@ -72,11 +76,20 @@ impl<'a> Reports<'a> {
         Ok(self.csv.take().map(CsvReport::finish).transpose()?)
     }
 
-    /// The JUnit document.
-    pub(super) fn junit(&self, fails_from: Option<Severity>) -> String {
-        self.junit
-            .as_ref()
-            .map_or_else(String::new, |junit| junit.render(fails_from))
+    /// The JUnit document about the run that ended with `report`.
+    pub(super) fn junit(
+        &mut self,
+        report: &ValidationReport,
+        fails_from: Option<Severity>,
+    ) -> String {
+        let mut junit = self.junit.take().unwrap_or_default();
+        for (dataset, symbol, reason) in &report.failures {
+            junit.add_not_checked(&dataset.to_string(), symbol.as_str(), reason);
+        }
+        if let Some(how) = how_partial(report) {
+            junit.mark_partial(&how);
+        }
+        junit.render(fails_from)
     }
 
     /// The gravest findings in a line each, and how many more there are.
@@ -91,23 +104,29 @@ impl<'a> Reports<'a> {
         let shown = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         let more = self.open.iter().sum::<u64>().saturating_sub(shown);
         if more > 0 {
-            lines.push(format!("and {more} more errors and warnings in the report"));
+            let nouns = match more {
+                1 => "error or warning",
+                _ => "errors and warnings",
+            };
+            lines.push(format!("and {more} more {nouns} in the report"));
         }
         lines
     }
 
-    /// The page, with charts drawn from the bars around findings.
-    pub(super) fn page(
-        &mut self,
-        session: &CliSession,
-        stores: &Stores,
-        report: &ValidationReport,
-        scope: &str,
-    ) -> Page {
+    /// The page about the run that ended with `report` at `ended_us`; its charts are still to be drawn.
+    pub(super) fn page(&mut self, report: &ValidationReport, scope: &str, ended_us: i64) -> Page {
         let mut page = self.page.take().unwrap_or_default();
         page.title = "MarketPipe: what is wrong with these bars".to_owned();
         page.scope = scope.to_owned();
-        page.generated = format_utc(session.app.clock().now_us());
+        page.generated = format_utc(ended_us - ended_us.rem_euclid(SECOND_US));
+        page.partial = how_partial(report);
+        let not_checked = report.failures.iter();
+        page.not_checked = not_checked
+            .map(|(dataset, symbol, reason)| NotCheckedLine {
+                series: format!("{dataset} {symbol}"),
+                reason: reason.clone(),
+            })
+            .collect();
         page.totals = Totals {
             errors: report.open(Severity::Error),
             warnings: report.open(Severity::Warning),
@@ -122,34 +141,41 @@ impl<'a> Reports<'a> {
             expected_minutes: report.minutes_expected,
         };
         page.rules = rule_lines(report);
-        page.charts = self
-            .to_draw
+        page
+    }
+
+    /// The bars around a few of the findings.
+    pub(super) fn charts(&self, stores: &Stores) -> Vec<Chart> {
+        self.to_draw
             .iter()
             .filter_map(|finding| chart_of(stores, finding))
-            .collect();
-        page
+            .collect()
     }
 }
 
-/// Every rule with what it found, by its gravest severity.
-fn rule_lines(report: &ValidationReport) -> Vec<RuleLine> {
-    crate::domain::Rule::ALL
-        .into_iter()
-        .map(|rule| {
-            let text = rule.text();
-            let of_rule = report.rules.iter().filter(|count| count.rule == rule);
-            let severity = of_rule.clone().map(|count| count.severity).max();
-            RuleLine {
-                id: text.id,
-                severity: severity.unwrap_or(text.severity).as_str(),
-                title: text.title.to_owned(),
-                why: text.why.to_owned(),
-                found: of_rule
-                    .map(|count| count.open + count.acknowledged + count.left_out)
-                    .sum(),
-            }
-        })
-        .collect()
+/// How much less was checked than was asked for, in words; `None` when all of it was.
+fn how_partial(report: &ValidationReport) -> Option<String> {
+    let failed = report.failures.len();
+    if !report.is_stopped && report.series_not_done == 0 && failed == 0 {
+        return None;
+    }
+    let number = |count: usize| with_thousands(u64::try_from(count).unwrap_or(u64::MAX));
+    let mut parts = vec![format!(
+        "{} of {} series {} checked",
+        number(report.series),
+        number(report.series + report.series_not_done + failed),
+        if report.series == 1 { "was" } else { "were" },
+    )];
+    if failed > 0 {
+        parts.push(format!("{} could not be", number(failed)));
+    }
+    if report.series_not_done > 0 {
+        let left = number(report.series_not_done);
+        parts.push(format!("the run was ended with {left} still to go"));
+    } else if report.is_stopped {
+        parts.push("the run was ended before it compared them with one another".to_owned());
+    }
+    Some(parts.join(", "))
 }
 
 /// A finding for the terminal.
@@ -260,106 +286,9 @@ fn failed(error: &OutputError) -> StoreError {
     StoreError::new(StoreErrorKind::Failed, error.to_string())
 }
 
-fn finding_line(found: &JudgedFinding) -> FindingLine {
-    let finding = &found.finding;
-    let symbol = finding.symbol.as_ref().map_or("", Symbol::as_str);
-    FindingLine {
-        id: found.id.clone(),
-        rule: finding.rule.id(),
-        severity: finding.severity.as_str(),
-        series: format!("{} {symbol}", finding.dataset)
-            .trim_end()
-            .to_owned(),
-        timeframe: finding.timeframe.to_string(),
-        session: finding
-            .session
-            .map_or_else(String::new, |date| date.to_string()),
-        time: finding.ts_us.map_or_else(String::new, format_utc),
-        value: finding.value.clone(),
-        expected: finding.expected.clone(),
-        message: finding.message.clone(),
-        hint: finding.hint().to_owned(),
-        acknowledged: found.acknowledged.clone(),
-    }
-}
-
-fn series_line(series: &SeriesSummary) -> SeriesLine {
-    let (present, expected) = series.minutes();
-    let cells = series.sessions.iter().map(|session| {
-        let date = session.date;
-        let day = date.naive();
-        let small = |number: u32| u8::try_from(number).unwrap_or_default();
-        Cell {
-            date: (
-                date.year(),
-                small(chrono::Datelike::month(&day)),
-                small(chrono::Datelike::day(&day)),
-            ),
-            present: session.present,
-            expected: session.expected,
-            worst: match session.worst {
-                None => 0,
-                Some(Severity::Info) => 1,
-                Some(Severity::Warning) => 2,
-                Some(Severity::Error) => 3,
-            },
-            reason: match session.reason {
-                None => 0,
-                Some(GapReason::NotAsked) => 1,
-                Some(GapReason::NoTrade) => 2,
-                Some(GapReason::Quarantined) => 3,
-                Some(GapReason::NotEntitled) => 4,
-            },
-        }
-    });
-    SeriesLine {
-        label: format!("{} {}", series.dataset, series.symbol),
-        present,
-        expected,
-        cells: cells.collect(),
-    }
-}
-
-/// The bar of a finding and those around it, as far as they can be read.
-fn chart_of(stores: &Stores, finding: &Finding) -> Option<Chart> {
-    let (symbol, session, ts_us) = (finding.symbol.clone()?, finding.session?, finding.ts_us?);
-    let selection = BarSelection {
-        dataset: Some(finding.dataset.clone()),
-        symbols: vec![symbol.clone()],
-        timeframe: Some(finding.timeframe),
-        // A gap is seen against the session before it.
-        sessions: Some((session.pred().unwrap_or(session), session)),
-    };
-    let loaded = stores.bars.load(&selection).ok()?;
-    let mut bars: Vec<_> = loaded
-        .iter()
-        .flat_map(|(_, batch)| (0..batch.len()).map(|row| batch.bar(row)))
-        .collect();
-    let at = bars.partition_point(|bar| bar.ts_us < ts_us);
-    let until = (at + BARS_AROUND + 1).min(bars.len());
-    bars.truncate(until);
-    let bars = bars.split_off(at.saturating_sub(BARS_AROUND).min(bars.len()));
-    let bars = bars.iter().map(|bar| ChartBar {
-        time: format_utc(bar.ts_us),
-        open: bar.open,
-        high: bar.high,
-        low: bar.low,
-        close: bar.close,
-        volume: bar.volume,
-        is_marked: bar.ts_us == ts_us,
-    });
-    let bars: Vec<ChartBar> = bars.collect();
-    (!bars.is_empty()).then(|| Chart {
-        title: format!("{} {symbol} {session} {}", finding.rule, finding.timeframe),
-        message: finding.message.clone(),
-        bars,
-    })
-}
-
 /// Writes a file that is complete or as it was.
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let beside = beside(path);
     let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
     written.map_err(|error| {
         _ = std::fs::remove_file(&beside);

@@ -326,14 +326,25 @@ impl UnprovenBars {
             };
             return (batch, Vec::new());
         }
+        let rule_of = |row: usize| self.columns.bar(row).broken_rule();
+        let mut sound: Vec<usize> = (0..self.len())
+            .filter(|&row| rule_of(row).is_none())
+            .collect();
+        let ts_us: Vec<i64> = sound.iter().map(|&row| self.columns.ts_us[row]).collect();
+        sound = fewest_left_out(&sound, &ts_us, |before, after| before < after);
+        let mut faults = vec![Some(RowFault::NotAscending); self.len()];
+        for &row in &sound {
+            faults[row] = Some(RowFault::SessionNotAscending);
+        }
+        let days: Vec<i32> = sound.iter().map(|&row| self.session_days[row]).collect();
+        for row in fewest_left_out(&sound, &days, |before, after| before <= after) {
+            faults[row] = None;
+        }
         let mut batch = BarBatch::empty();
         let mut faulty = Vec::new();
-        for row in 0..self.len() {
-            let bar = self.columns.bar(row);
-            let session_day = self.session_days[row];
-            let last_ts_us = batch.columns.ts_us.last().copied();
-            let before = last_ts_us.zip(batch.session_days.last().copied());
-            match fault_of(&bar, session_day, before, |_| true) {
+        for (row, fault) in faults.into_iter().enumerate() {
+            let (bar, session_day) = (self.columns.bar(row), self.session_days[row]);
+            match rule_of(row).map(RowFault::Rule).or(fault) {
                 Some(fault) => faulty.push(FaultyRow {
                     bar,
                     session_day,
@@ -369,6 +380,31 @@ fn fault_of(
     } else {
         None
     }
+}
+
+/// The most of `rows` that can be kept so that each one's key follows the key before: of a row far ahead and those
+/// behind it, it is the one that goes. Of equal choices the rows that come first stay.
+fn fewest_left_out<K: Copy + Ord>(
+    rows: &[usize],
+    keys: &[K],
+    follows: impl Fn(K, K) -> bool,
+) -> Vec<usize> {
+    // From the last row to the first. By length, the place where the best chain of that length begins; and of each place
+    // the next one of its chain.
+    let mut starts: Vec<usize> = Vec::new();
+    let mut next: Vec<Option<usize>> = vec![None; rows.len()];
+    for (at, &key) in keys.iter().enumerate().rev() {
+        let length = starts.partition_point(|&start| follows(key, keys[start]));
+        next[at] = length.checked_sub(1).map(|shorter| starts[shorter]);
+        match starts.get_mut(length) {
+            None => starts.push(at),
+            Some(start) if key >= keys[*start] => *start = at,
+            Some(_) => {}
+        }
+    }
+    std::iter::successors(starts.last().copied(), |&at| next[at])
+        .map(|at| rows[at])
+        .collect()
 }
 
 /// Whether columns of equal length break no rule, column by column: many times faster than row by row, and for batches
@@ -426,6 +462,8 @@ fn is_sound(columns: &BarColumns, session_days: &[i32]) -> bool {
             .fold(true, |sound, pair| sound & (pair[0] <= pair[1]))
 }
 
+#[cfg(test)]
+mod prove_tests;
 #[cfg(test)]
 mod tests {
     use super::super::bar::tests::bar_at;

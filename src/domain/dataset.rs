@@ -136,6 +136,16 @@ impl Period {
         }
     }
 
+    /// The first and the last date of the period, both inside; `None` for a year that no calendar has.
+    pub fn dates(self) -> Option<(SessionDate, SessionDate)> {
+        match self {
+            Self::Month(_) => self.month_dates(),
+            Self::Year(year) => {
+                SessionDate::from_ymd(year, 1, 1).zip(SessionDate::from_ymd(year, 12, 31))
+            }
+        }
+    }
+
     /// The period of `frame` that holds `date`: minutes are kept by month, every other frame by year.
     pub fn of(frame: Timeframe, date: SessionDate) -> Self {
         match frame {

@@ -1,5 +1,7 @@
 //! Bars that were made from shorter ones, in proven columns. Knows nothing of how they were made.
 
+use std::cmp::Ordering;
+
 use super::bar::Bar;
 use super::bar_batch::{BarBatch, BatchError};
 use super::bar_columns::BarColumns;
@@ -11,6 +13,15 @@ use super::session::Segment;
 pub struct DerivedBatch {
     bars: BarBatch,
     minutes: Vec<i32>,
+}
+
+/// Rows of a kept and an expected batch that are about the same time and differ, or that one of them lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowDifference {
+    /// Row of the kept batch.
+    pub kept: Option<usize>,
+    /// Row of the expected batch.
+    pub expected: Option<usize>,
 }
 
 impl DerivedBatch {
@@ -96,46 +107,51 @@ impl DerivedBatch {
         Ok(())
     }
 
-    /// The first row in which the two differ, to the last bit; `None` when they are equal.
-    pub fn first_difference(&self, other: &Self) -> Option<usize> {
-        (0..self.len().max(other.len())).find(|&row| !self.is_same_row(other, row))
+    /// The first bar in which the two differ, to the last bit; `None` when they are equal.
+    pub fn first_difference(&self, expected: &Self) -> Option<RowDifference> {
+        self.differences(expected).into_iter().next()
     }
 
-    /// The rows in which the two differ; where one has more rows than the other, the first of them alone.
-    pub fn differences(&self, other: &Self) -> Vec<usize> {
-        if self.len() != other.len() {
-            return self.first_difference(other).into_iter().collect();
+    /// The bars in which the two differ, each of them beside the one of the same time, ascending.
+    pub fn differences(&self, expected: &Self) -> Vec<RowDifference> {
+        let mut differences = Vec::new();
+        let (mut kept, mut wanted) = (0, 0);
+        let ts_of = |batch: &Self, row: usize| batch.bars.columns().ts_us.get(row).copied();
+        loop {
+            let order = match (ts_of(self, kept), ts_of(expected, wanted)) {
+                (None, None) => return differences,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(kept_us), Some(wanted_us)) => kept_us.cmp(&wanted_us),
+            };
+            let rows = RowDifference {
+                kept: order.is_le().then_some(kept),
+                expected: order.is_ge().then_some(wanted),
+            };
+            if order.is_ne() || !self.is_same_row(kept, expected, wanted) {
+                differences.push(rows);
+            }
+            kept += usize::from(order.is_le());
+            wanted += usize::from(order.is_ge());
         }
-        (0..self.len())
-            .filter(|&row| !self.is_same_row(other, row))
-            .collect()
     }
 
-    fn is_same_row(&self, other: &Self, row: usize) -> bool {
-        row < self.len()
-            && row < other.len()
-            && self.bars.bar(row).same_values(&other.bars.bar(row))
-            && self.bars.session_days()[row] == other.bars.session_days()[row]
-            && self.bars.segments()[row] == other.bars.segments()[row]
-            && self.minutes[row] == other.minutes[row]
+    fn is_same_row(&self, row: usize, other: &Self, other_row: usize) -> bool {
+        self.bars.bar(row).same_values(&other.bars.bar(other_row))
+            && self.bars.session_days()[row] == other.bars.session_days()[other_row]
+            && self.bars.segments()[row] == other.bars.segments()[other_row]
+            && self.minutes[row] == other.minutes[other_row]
     }
 
-    /// What differs in `row` from what is expected, in words.
-    pub fn difference_at(&self, expected: &Self, row: usize) -> String {
-        let bar = |batch: &Self| {
-            (row < batch.len()).then(|| (batch.bars().bar(row), batch.minutes()[row]))
-        };
+    /// What differs from what is expected, in words.
+    pub fn difference_at(&self, expected: &Self, rows: RowDifference) -> String {
+        let bar = |batch: &Self, row: usize| (batch.bars().bar(row), batch.minutes()[row]);
         let at = |bar: &Bar| format_utc(bar.ts_us);
-        match (bar(self), bar(expected)) {
+        let kept = rows.kept.map(|row| bar(self, row));
+        let wanted = rows.expected.map(|row| bar(expected, row));
+        match (kept, wanted) {
             (Some((kept, _)), None) => format!("the bar at {} should not exist", at(&kept)),
             (None, Some((expected, _))) => format!("the bar at {} is missing", at(&expected)),
-            (Some((kept, _)), Some((expected, _))) if kept.ts_us != expected.ts_us => {
-                format!(
-                    "a bar at {} where one at {} should be",
-                    at(&kept),
-                    at(&expected)
-                )
-            }
             (Some((kept, kept_minutes)), Some((expected, expected_minutes))) => {
                 let vwap = |bar: &Bar| bar.vwap.map_or("none".to_owned(), |vwap| vwap.to_string());
                 let count = |bar: &Bar| {
@@ -217,15 +233,38 @@ mod tests {
 
     #[test]
     fn batches_are_joined_in_order_and_compared_to_the_last_bit() {
+        let rows = |kept: &DerivedBatch, expected: &DerivedBatch| -> Vec<_> {
+            let differences = kept.differences(expected).into_iter();
+            differences.map(|rows| (rows.kept, rows.expected)).collect()
+        };
         let first = derived(&[bar_at(OPEN, 10.0)], &[5]).unwrap();
         let second = derived(&[bar_at(OPEN + 300_000_000, 10.0)], &[4]).unwrap();
         let mut joined = first.clone();
-        joined.append(second).unwrap();
+        joined.append(second.clone()).unwrap();
         assert_eq!(joined.minutes(), [5, 4]);
         assert!(joined.clone().append(first.clone()).is_err());
         assert_eq!(joined.first_difference(&joined.clone()), None);
-        assert_eq!(joined.first_difference(&first), Some(1));
+        assert_eq!(rows(&joined, &first), [(Some(1), None)]);
+        assert_eq!(rows(&first, &joined), [(None, Some(1))]);
+        assert_eq!(rows(&second, &joined), [(None, Some(0))]);
+        assert_eq!(rows(&joined, &second), [(Some(0), None)]);
+        assert_eq!(rows(&first, &second), [(Some(0), None), (None, Some(0))]);
         let other = derived(&[bar_at(OPEN, 10.0)], &[4]).unwrap();
-        assert_eq!(first.first_difference(&other), Some(0));
+        assert_eq!(rows(&first, &other), [(Some(0), Some(0))]);
+        let words = |kept: &DerivedBatch, expected: &DerivedBatch| {
+            kept.difference_at(expected, kept.first_difference(expected).unwrap())
+        };
+        assert_eq!(
+            words(&first, &other),
+            "the bar at 2024-07-02T13:30:00Z has minutes 5, its minutes give 4"
+        );
+        assert_eq!(
+            words(&joined, &first),
+            "the bar at 2024-07-02T13:35:00Z should not exist"
+        );
+        assert_eq!(
+            words(&second, &joined),
+            "the bar at 2024-07-02T13:30:00Z is missing"
+        );
     }
 }

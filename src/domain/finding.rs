@@ -1,7 +1,7 @@
 //! A finding of validation, with an identity that stays the same from run to run. Knows no rule's logic.
 
 use super::bar::Bar;
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Period};
 use super::digest::hex_sha256;
 use super::rule::{Rule, Severities, Severity};
 use super::session::SessionDate;
@@ -162,14 +162,21 @@ impl<'a> Collector<'a> {
         self.take_within(sessions, (rule, severity), frame, evidence);
     }
 
-    /// Takes a finding about a whole file, which is wanted wherever the file begins.
+    /// Takes a finding about a whole file or what was made in its place, which is wanted where its period has a session
+    /// that is, wherever in it the finding is filed.
     pub fn take_about_file(
         &mut self,
         rule: Rule,
-        frame: Timeframe,
+        (frame, period): (Timeframe, Period),
         evidence: impl FnOnce() -> Evidence,
     ) {
-        self.take_within(None, (rule, rule.text().severity), frame, evidence);
+        let is_wanted = match (self.sessions, period.dates()) {
+            (Some((first, last)), Some((begin, end))) => begin <= last && first <= end,
+            _ => true,
+        };
+        if is_wanted {
+            self.take_within(None, (rule, rule.text().severity), frame, evidence);
+        }
     }
 
     fn take_within(
@@ -184,8 +191,9 @@ impl<'a> Collector<'a> {
         };
         let counts = &mut self.counts[rule.index()];
         let so_far = counts[severity as usize];
-        counts[severity as usize] += 1;
-        if usize::try_from(so_far).is_ok_and(|count| count < self.most) {
+        let is_kept = usize::try_from(so_far).is_ok_and(|count| count < self.most);
+        // One that is not kept still has to be looked at where only some are wanted, or too many were counted.
+        if is_kept || sessions.is_some() {
             let Evidence {
                 session,
                 ts_us,
@@ -195,7 +203,10 @@ impl<'a> Collector<'a> {
                 bar,
             } = evidence();
             if session.is_some_and(|session| !contains(sessions, session)) {
-                counts[severity as usize] -= 1;
+                return;
+            }
+            counts[severity as usize] += 1;
+            if !is_kept {
                 return;
             }
             self.findings.push(Finding {
@@ -211,6 +222,8 @@ impl<'a> Collector<'a> {
                 message,
                 bar,
             });
+        } else {
+            counts[severity as usize] += 1;
         }
     }
 
@@ -312,13 +325,42 @@ mod tests {
         for ts_us in [3, 2, 1] {
             collector.take(Rule::Spike, Timeframe::M1, || evidence("2024-07-02", ts_us));
         }
+        collector.take(Rule::Spike, Timeframe::M1, || evidence("2024-07-03", 0));
         let (findings, left_out) = collector.finish();
         let kept: Vec<_> = findings.iter().map(|found| found.ts_us.unwrap()).collect();
         assert_eq!(kept, [2, 3], "the first two, by place");
         assert_eq!(
             left_out,
             [(Rule::Spike, Severity::Warning, 1)],
-            "that of another session does not count"
+            "those of other sessions do not count, neither before nor after the last that is kept"
         );
+    }
+
+    #[test]
+    fn a_finding_about_a_file_is_wanted_where_its_period_has_a_wanted_session() {
+        let finding = finding();
+        let severities = Severities::default();
+        let date = |text: &str| text.parse::<SessionDate>().unwrap();
+        let taken = |first: &str, last: &str, period: &str| {
+            let wanted = Some((date(first), date(last)));
+            let mut collector = Collector::new(&finding.dataset, None, &severities, wanted, 2);
+            let place = (Timeframe::M1, period.parse().unwrap());
+            collector.take_about_file(Rule::Unreadable, place, || Evidence {
+                session: Some(date("2024-07-15")),
+                ts_us: None,
+                value: String::new(),
+                expected: String::new(),
+                message: String::new(),
+                bar: None,
+            });
+            collector.finish().0.len()
+        };
+        assert_eq!(taken("2024-06-03", "2024-06-28", "2024-07"), 0);
+        assert_eq!(taken("2024-06-03", "2024-07-01", "2024-07"), 1);
+        assert_eq!(taken("2024-07-31", "2024-08-05", "2024-07"), 1);
+        assert_eq!(taken("2024-08-01", "2024-08-05", "2024-07"), 0);
+        assert_eq!(taken("2024-08-01", "2024-08-05", "2024"), 1);
+        assert_eq!(taken("2025-01-01", "2025-08-05", "2024"), 0);
+        assert_eq!(taken("2023-01-01", "2023-12-31", "2024"), 0);
     }
 }

@@ -173,6 +173,16 @@ impl Rule {
         Self::LedgerDiffers,
     ];
 
+    /// Rules that can be about a whole file, or what was made in its place, rather than a session or a bar.
+    pub const ABOUT_FILES: [Self; 6] = [
+        Self::Unreadable,
+        Self::NotAsCatalogued,
+        Self::NotAsDescribed,
+        Self::Uncatalogued,
+        Self::DerivedDiffers,
+        Self::DerivedStale,
+    ];
+
     /// The stable id.
     pub const fn id(self) -> &'static str {
         self.text().id

@@ -77,8 +77,7 @@ impl CsvReportRepository {
         if path.starts_with(&self.folder) {
             disk::create_folders(&self.folder)?;
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let beside = disk::beside(path);
         let file =
             File::create(&beside).map_err(|error| disk::io_failure("create", &beside, error))?;
         let mut report = CsvReport {

@@ -86,6 +86,13 @@ pub(crate) fn write_new_durable(path: &Path, bytes: &[u8]) -> Result<(), StoreEr
     Ok(())
 }
 
+/// Where what becomes the file at `path` is written until it is complete: in the same folder, so that a rename puts it in
+/// its place, hidden, and another for each process.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
 /// Moves a finished file to its place, replacing what is there. The folder is synced by the caller.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).map_err(|error| io_failure("move a finished file to", to, error))
@@ -149,6 +156,16 @@ mod tests {
         assert!(refused.to_string().contains("cannot create"), "{refused}");
         assert_eq!(read_if_present(&path).unwrap().unwrap(), b"one");
         assert_eq!(read_if_present(&folder.path().join("b")).unwrap(), None);
+    }
+
+    #[test]
+    fn an_unfinished_file_lies_hidden_in_the_folder_of_its_place() {
+        for (path, folder) in [("a/b.csv", "a"), ("b.csv", "")] {
+            let beside = beside(Path::new(path));
+            assert_eq!(beside.parent(), Some(Path::new(folder)));
+            let name = beside.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with(".b.csv."), "{name}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 pub mod clock;
 pub mod csv_report;
-mod disk;
+pub(crate) mod disk;
 pub mod duckdb;
 pub mod events;
 pub mod fake_alpaca;

@@ -28,6 +28,13 @@ pub struct SessionFacts {
     pub(super) silent: MinuteSet,
 }
 
+impl SessionFacts {
+    /// The share of the expected minutes that is there.
+    fn share(&self) -> f64 {
+        f64::from(self.present) / f64::from(self.expected)
+    }
+}
+
 /// What the files hold of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Held {
@@ -284,30 +291,43 @@ struct SharedGap {
     calendar: Calendar,
     missing: MinuteSet,
     symbols: u32,
+    /// Minutes of the session that one would expect to be missing in all symbols by chance.
+    by_chance: f64,
 }
 
-/// Share of regular minutes from which on a symbol counts as liquid in a session, in percent.
-const LIQUID_PCT: u32 = 90;
+/// Share of regular minutes that a liquid symbol has in most sessions.
+const LIQUID_SHARE: f64 = 0.9;
 /// Liquid symbols that make a silence remarkable.
 const FEWEST_SYMBOLS: u32 = 3;
+/// Minutes a session that may be missing in all symbols by chance alone.
+const CHANCE: f64 = 0.001;
 
 impl HoleFinder {
     /// Takes the sessions of one series.
     pub(super) fn add(&mut self, dataset: &Dataset, calendar: Calendar, sessions: &[SessionFacts]) {
-        for session in sessions {
-            let is_liquid =
-                u32::from(session.present) * 100 >= u32::from(session.expected) * LIQUID_PCT;
-            if !is_liquid || session.expected == 0 {
-                continue;
-            }
+        let full = sessions.iter().filter(|session| session.expected > 0);
+        let mut shares: Vec<f64> = full.clone().map(SessionFacts::share).collect();
+        shares.sort_unstable_by(f64::total_cmp);
+        // By most of its sessions, so that a hole takes nobody's word away who would tell of it.
+        let Some(&usual) = shares.get(shares.len() / 2) else {
+            return;
+        };
+        if usual < LIQUID_SHARE {
+            return;
+        }
+        for session in full {
             let place = (dataset.clone(), calendar.version(), session.date);
+            let minutes = f64::from(session.expected);
             let shared = self.sessions.entry(place).or_insert_with(|| SharedGap {
                 calendar,
                 missing: session.silent,
                 symbols: 0,
+                by_chance: minutes,
             });
             shared.missing = shared.missing.and(&session.silent);
             shared.symbols += 1;
+            // Even who never misses one could miss the next.
+            shared.by_chance *= (1.0 - usual).max(1.0 / minutes);
         }
     }
 
@@ -343,6 +363,11 @@ impl HoleFinder {
 
 impl SharedGap {
     fn is_hole(&self) -> bool {
-        self.symbols >= FEWEST_SYMBOLS && !self.missing.is_empty()
+        self.symbols >= FEWEST_SYMBOLS && self.by_chance <= CHANCE && !self.missing.is_empty()
     }
 }
+
+#[cfg(test)]
+mod hole_tests;
+#[cfg(test)]
+mod tests;

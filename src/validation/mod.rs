@@ -5,6 +5,8 @@
 
 mod completeness;
 mod cross_frame;
+#[cfg(test)]
+mod fakes;
 mod report;
 mod runner;
 mod series;

@@ -180,6 +180,48 @@ mod tests {
     use super::*;
 
     #[test]
+    fn missing_minutes_are_a_share_of_those_that_should_be_there() {
+        let report = |present, expected| ValidationReport {
+            minutes_present: present,
+            minutes_expected: expected,
+            ..ValidationReport::default()
+        };
+        assert_eq!(report(390, 400).missing_pct(), 2.5);
+        assert_eq!(report(0, 400).missing_pct(), 100.0);
+        assert_eq!(report(400, 400).missing_pct(), 0.0);
+    }
+
+    #[test]
+    fn counts_are_kept_apart_by_rule_and_severity_in_order() {
+        let mut report = ValidationReport::default();
+        for (rule, severity) in [
+            (Rule::Split, Severity::Warning),
+            (Rule::Jump, Severity::Warning),
+            (Rule::Split, Severity::Info),
+            (Rule::Split, Severity::Warning),
+        ] {
+            report.count(rule, severity, |count| count.open += 1);
+        }
+        let counts: Vec<_> = report
+            .rules
+            .iter()
+            .map(|count| (count.rule, count.severity, count.open))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                (Rule::Jump, Severity::Warning, 1),
+                (Rule::Split, Severity::Info, 1),
+                (Rule::Split, Severity::Warning, 2)
+            ]
+        );
+        assert_eq!(
+            (report.open(Severity::Warning), report.open(Severity::Info)),
+            (3, 1)
+        );
+    }
+
+    #[test]
     fn acknowledged_findings_reach_nothing_and_left_out_ones_do() {
         let mut report = ValidationReport::default();
         report.count(Rule::Jump, Severity::Warning, |count| {

@@ -16,8 +16,8 @@ use crate::domain::rule::Severities;
 use crate::domain::services::market_data_validation::{MarketDataValidationService, Thresholds};
 use crate::domain::stop::StopSignal;
 use crate::domain::{
-    AggregationChoice, Calendar, Dataset, Finding, PartitionKey, SessionDate, Severity, Symbol,
-    Timeframe,
+    AggregationChoice, Calendar, Dataset, Finding, PartitionKey, Period, SessionDate, Severity,
+    Symbol, Timeframe,
 };
 
 use super::completeness::HoleFinder;
@@ -432,9 +432,13 @@ fn limit(series: &mut SeriesWork, (first, last): (SessionDate, SessionDate)) {
         from = from.pred().map_or(from, |day| day.month().first_day());
     }
     let years = first.year()..=last.year();
+    let is_of_years = |period| matches!(period, Period::Year(year) if years.contains(&year));
     series
         .derivations
-        .retain(|derivation| matches!(derivation.key.period, crate::domain::Period::Year(year) if years.contains(&year)));
+        .retain(|derivation| is_of_years(derivation.key.period));
+    series
+        .derived_files
+        .retain(|file| is_of_years(file.key.period));
     let needs_years = !series.derivations.is_empty();
     series.files.retain(|file| {
         let is_near = file.last_session >= from && file.first_session <= last;
@@ -452,3 +456,8 @@ fn limit(series: &mut SeriesWork, (first, last): (SessionDate, SessionDate)) {
         series.asked = None;
     }
 }
+
+#[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! One series from its files to its findings: months in order, then its sessions, then what is derived from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::bar_batch::FaultyRow;
 use crate::domain::finding::{Collector, Evidence};
@@ -10,7 +10,7 @@ use crate::domain::rule::Severities;
 use crate::domain::services::market_data_validation::{MarketDataValidationService, SeriesHistory};
 use crate::domain::{
     BarBatch, Calendar, Dataset, Finding, PartitionKey, Period, Rule, Session, SessionDate,
-    Severity, Symbol, Timeframe,
+    Severity, Symbol,
 };
 
 use super::completeness::{self, Held, SeriesLedger};
@@ -66,13 +66,12 @@ struct Read {
     files: u64,
     minutes: u64,
     has_changed: bool,
-    /// The year's batches, kept where something is derived from them.
-    year: YearMinutes,
 }
 
-#[derive(Default)]
+/// The minutes of one year.
 struct YearMinutes {
-    number: Option<i32>,
+    number: i32,
+    /// Kept where something is derived from them.
     batches: Vec<BarBatch>,
     /// Whether all of the year's files could be read and are sound.
     is_sound: bool,
@@ -117,29 +116,19 @@ pub(super) fn check(
         checks.most,
     );
     let mut read = Read::default();
-    for file in &work.files {
-        let year = file.first_session.year();
-        if read.year.number != Some(year) {
-            end_year(checks, work, &mut read, &mut findings)?;
-            read.year = YearMinutes {
-                number: Some(year),
-                batches: Vec::new(),
-                is_sound: true,
-            };
+    for year in years_of(work) {
+        let mut minutes = YearMinutes {
+            number: year,
+            batches: Vec::new(),
+            is_sound: true,
+        };
+        let of_year = |file: &&PartitionFile| file.first_session.year() == year;
+        for file in work.files.iter().filter(of_year) {
+            check_file(checks, work, file, &mut read, &mut minutes, &mut findings)?;
         }
-        check_file(checks, work, file, &mut read, &mut findings)?;
+        check_derived(checks, work, &minutes, &mut findings)?;
     }
-    end_year(checks, work, &mut read, &mut findings)?;
-    for (key, path) in &work.uncatalogued {
-        findings.take_about_file(Rule::Uncatalogued, key.timeframe, || Evidence {
-            session: key.period.month_dates().map(|(first, _)| first),
-            ts_us: None,
-            value: path.clone(),
-            expected: "no file".to_owned(),
-            message: format!("{path} lies in the lake and is not in the catalog"),
-            bar: None,
-        });
-    }
+    note_uncatalogued(&work.uncatalogued, &mut findings);
     let sessions = check_sessions(checks, work, &read, &mut findings)?;
     let (found, left_out) = findings.finish();
     Ok(SeriesOutcome {
@@ -156,23 +145,63 @@ pub(super) fn check(
     })
 }
 
+/// The years of which anything is kept, ascending.
+fn years_of(work: &SeriesWork) -> BTreeSet<i32> {
+    let files = work.files.iter().map(|file| file.first_session.year());
+    let derived = work.derived_files.iter().map(|file| file.key.period);
+    let derivations = work.derivations.iter().map(|made| made.key.period);
+    let years = derived
+        .chain(derivations)
+        .filter_map(|period| match period {
+            Period::Year(year) => Some(year),
+            Period::Month(_) => None,
+        });
+    files.chain(years).collect()
+}
+
+/// Notes stray files, those of one partition together.
+fn note_uncatalogued(strays: &[(PartitionKey, String)], findings: &mut Collector<'_>) {
+    for of_partition in strays.chunk_by(|one, next| one.0 == next.0) {
+        let key = &of_partition[0].0;
+        let place = (key.timeframe, key.period);
+        findings.take_about_file(Rule::Uncatalogued, place, || {
+            let paths: Vec<&str> = of_partition.iter().map(|(_, path)| &**path).collect();
+            let paths = paths.join(", ");
+            let lies = if of_partition.len() == 1 {
+                "lies in the lake and is"
+            } else {
+                "lie in the lake and are"
+            };
+            Evidence {
+                session: key.period.dates().map(|(first, _)| first),
+                ts_us: None,
+                message: format!("{paths} {lies} not in the catalog"),
+                value: paths,
+                expected: "no file".to_owned(),
+                bar: None,
+            }
+        });
+    }
+}
+
 fn check_file(
     checks: &SeriesChecks<'_>,
     work: &SeriesWork,
     file: &PartitionFile,
     read: &mut Read,
+    year: &mut YearMinutes,
     findings: &mut Collector<'_>,
 ) -> Result<(), StoreError> {
     let inspected = checks.ports.inspector.inspect_minutes(file)?;
     read.files += 1;
     cross_frame::note_file_faults(
         &inspected.faults,
-        Timeframe::M1,
+        &file.key,
         Some(file.first_session),
         findings,
     );
     read.has_changed |= inspected.is_other;
-    read.year.is_sound &= inspected.faults.is_empty() && inspected.rows.is_some();
+    year.is_sound &= inspected.faults.is_empty() && inspected.rows.is_some();
     let Some(rows) = inspected.rows else {
         let span = file.key.period.month_dates();
         read.unread
@@ -184,10 +213,10 @@ fn check_file(
         checks
             .rules
             .check_minutes(&work.symbol, rows, &mut read.history, findings);
-    read.year.is_sound &= faulty.is_empty();
+    year.is_sound &= faulty.is_empty();
     note_held(Calendar::of(&work.symbol), &batch, &faulty, &mut read.held);
     if !work.derivations.is_empty() {
-        read.year.batches.push(batch);
+        year.batches.push(batch);
     }
     Ok(())
 }
@@ -237,18 +266,15 @@ fn note_held(
 }
 
 /// Checks what was derived from the year that was read.
-fn end_year(
+fn check_derived(
     checks: &SeriesChecks<'_>,
     work: &SeriesWork,
-    read: &mut Read,
+    minutes: &YearMinutes,
     findings: &mut Collector<'_>,
 ) -> Result<(), StoreError> {
-    let minutes = std::mem::take(&mut read.year);
-    let Some(number) = minutes.number else {
-        return Ok(());
-    };
-    let period = Period::Year(number);
+    let period = Period::Year(minutes.number);
     let year = DerivedYear {
+        period,
         derivations: work
             .derivations
             .iter()
@@ -263,7 +289,7 @@ fn end_year(
         sources: work
             .files
             .iter()
-            .filter(|file| file.first_session.year() == number)
+            .filter(|file| file.first_session.year() == minutes.number)
             .collect(),
     };
     let batches = minutes.is_sound.then_some(&minutes.batches[..]);
@@ -306,3 +332,6 @@ fn check_sessions(
     };
     Ok(completeness::check(&ledger, (first, last), findings))
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,15 +90,15 @@ fn assert_equal(engine: &DuckdbAggregator, minutes: &BarBatch, specs: &[Aggregat
     let by_sql = engine.aggregate(&[minutes], specs).unwrap();
     let by_columns = RollupAggregator.aggregate(&[minutes], specs).unwrap();
     for ((spec, sql), columns) in specs.iter().zip(&by_sql).zip(&by_columns) {
-        if let Some(row) = sql.first_difference(columns) {
-            let bar = |batch: &marketpipe::domain::DerivedBatch| {
-                (row < batch.len()).then(|| (batch.bars().bar(row), batch.minutes()[row]))
+        if let Some(rows) = sql.first_difference(columns) {
+            let bar = |batch: &marketpipe::domain::DerivedBatch, row: Option<usize>| {
+                row.map(|row| (batch.bars().bar(row), batch.minutes()[row]))
             };
             panic!(
-                "{}: row {row} is {:?} by SQL, {:?} by columns",
+                "{}: {rows:?} are {:?} by SQL, {:?} by columns",
                 spec.canonical(),
-                bar(sql),
-                bar(columns)
+                bar(sql, rows.kept),
+                bar(columns, rows.expected)
             );
         }
     }

@@ -65,7 +65,8 @@ pub trait FileInspector: Send + Sync {
     /// When the lock cannot be had.
     fn hold_files(&self) -> Result<Box<dyn FilesHeld>, StoreError>;
 
-    /// The bar files in the lake that the catalog does not know, with what they should be by their place.
+    /// The Parquet files in partitions' folders that the catalog does not know, by path, with what they should be by their
+    /// place.
     ///
     /// # Errors
     /// When the folders or the catalog cannot be read.

@@ -1,6 +1,7 @@
 //! Looking at files without trust, for validation: whatever is wrong with one is told, and the others are looked at.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::LakeStore;
 use super::lock::{LockGuard, PublishLock};
@@ -12,7 +13,7 @@ use crate::domain::ports::{
 };
 use crate::domain::{PartitionKey, Rule};
 use crate::infrastructure::disk;
-use crate::infrastructure::parquet::data_storage::{key_of_path, refuse_other, relative_path};
+use crate::infrastructure::parquet::data_storage::{key_of_folder, refuse_other, relative_path};
 use crate::infrastructure::parquet::engine::{FileDescription, FileError};
 
 impl FileInspector for LakeStore {
@@ -56,17 +57,13 @@ impl FileInspector for LakeStore {
     }
 
     fn list_uncatalogued(&self) -> Result<Vec<(PartitionKey, String)>, StoreError> {
-        // Held together, so that a file that is just being published is not taken for a stray one.
+        let strays = self.list_strays()?;
+        if strays.is_empty() {
+            return Ok(strays);
+        }
+        // One that is just being published is none: once more, with files and catalog held together.
         let _files_stay = self.hold()?;
-        let known = self.catalog.list_files(&BarSelection::default())?;
-        let known: BTreeSet<PartitionKey> = known.into_iter().map(|file| file.key).collect();
-        let files = disk::list_files_below(self.storage.root())?;
-        let stray = files.iter().filter_map(|path| {
-            let relative = path.strip_prefix(self.storage.root()).ok()?;
-            let key = key_of_path(relative)?;
-            (!known.contains(&key)).then(|| (key, relative.display().to_string()))
-        });
-        Ok(stray.collect())
+        self.list_strays()
     }
 }
 
@@ -87,6 +84,25 @@ impl LakeStore {
             Err(error) if error.kind == StoreErrorKind::NotWritable => Ok(Held { _guard: None }),
             Err(error) => Err(error),
         }
+    }
+
+    /// The Parquet files in partitions' folders that the catalog does not know, by whatever name.
+    fn list_strays(&self) -> Result<Vec<(PartitionKey, String)>, StoreError> {
+        let files = disk::list_files_below(self.storage.root())?;
+        let known = self.catalog.list_files(&BarSelection::default())?;
+        let known: BTreeSet<PartitionKey> = known.into_iter().map(|file| file.key).collect();
+        let strays = files.iter().filter_map(|path| {
+            let relative = path.strip_prefix(self.storage.root()).ok()?;
+            let is_bars = relative
+                .extension()
+                .is_some_and(|extension| extension == "parquet");
+            let key = is_bars
+                .then(|| key_of_folder(relative.parent()?))
+                .flatten()?;
+            let is_known = known.contains(&key) && Path::new(&relative_path(&key)) == relative;
+            (!is_known).then(|| (key, relative.display().to_string()))
+        });
+        Ok(strays.collect())
     }
 
     fn look_at_minutes(&self, file: &PartitionFile) -> InspectedMinutes {
@@ -124,8 +140,12 @@ impl LakeStore {
                 let is_other = refuse_other(&description, &file.key, &path).err();
                 let is_other = is_other.map(|error| error.to_string());
                 let contradicts = contradiction(&description, file);
-                for what in [differs, is_other, contradicts].into_iter().flatten() {
-                    inspected.faults.push(not_described(&name, what));
+                let what: Vec<String> = [differs, is_other, contradicts]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                if !what.is_empty() {
+                    inspected.faults.push(not_described(&name, what.join("; ")));
                 }
             }
             Err(error @ (FileError::Undescribed(_) | FileError::Mismatch { .. })) => {

@@ -13,6 +13,7 @@ mod recover;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::domain::causes::with_causes;
 use crate::domain::digest::hex_sha256;
 use crate::domain::ports::{
     BarSelection, BarStore, CommitBatch, CommitReceipt, EventPublisher, PartitionFile, StoreError,
@@ -61,6 +62,17 @@ impl LakeStore {
         let _lock = store.lock()?;
         store.recover()?;
         Ok(store)
+    }
+
+    /// Finishes what a dead writer left, if nobody else is at it and this process may: who only looks goes on without.
+    pub fn recover_if_possible(&self) {
+        let recovered = self.lock().and_then(|_lock| self.recover());
+        if let Err(error) = recovered {
+            tracing::debug!(
+                "what a dead writer may have left stays: {}",
+                with_causes(&error)
+            );
+        }
     }
 
     /// The same for those who only read: takes no lock and finishes nothing.

@@ -42,6 +42,11 @@ pub fn relative_path(key: &PartitionKey) -> String {
     )
 }
 
+/// The partition whose file lies in `folder`, relative to the lake's root; `None` when the folder is none of ours.
+pub fn key_of_folder(folder: &Path) -> Option<PartitionKey> {
+    key_of_path(&folder.join(FILE_NAME))
+}
+
 /// The partition that lies at `path`, relative to the lake's root; `None` when the path is none of ours.
 pub fn key_of_path(path: &Path) -> Option<PartitionKey> {
     let parts = path

@@ -6,7 +6,7 @@ use super::columns::Columns;
 use super::failure::During;
 use super::pool::Database;
 use crate::domain::ports::{FindingRepository, KeptFinding, SeriesFindings, StoreError};
-use crate::domain::{Finding, SessionDate, Symbol};
+use crate::domain::{Finding, Period, Rule, SessionDate, Symbol, Timeframe};
 
 /// Findings in SQLite.
 #[derive(Debug, Clone)]
@@ -100,16 +100,33 @@ fn replace_in(
             .optional()?;
         seen.push(first.unwrap_or(at_us));
     }
+    // What is about a file is filed under one session of it, and was looked at whichever of its sessions were.
+    let periods = |frame| {
+        let (first, last) = series.sessions?;
+        let first = Period::of(frame, first).dates()?.0;
+        let last = Period::of(frame, last).dates()?.1;
+        Some((first.days_since_epoch(), last.days_since_epoch()))
+    };
+    let (months, years) = (periods(Timeframe::M1), periods(Timeframe::D1));
+    let about_files: Vec<&str> = Rule::ABOUT_FILES.iter().map(|rule| rule.id()).collect();
     transaction
         .prepare_cached(
             "DELETE FROM finding WHERE dataset = ?1 AND symbol IS ?2
-                 AND (?3 IS NULL OR session_day IS NULL OR session_day BETWEEN ?3 AND ?4)",
+                 AND (?3 IS NULL OR session_day IS NULL OR session_day BETWEEN ?3 AND ?4
+                      OR (ts_us IS NULL AND instr(?9, rule) > 0
+                          AND CASE timeframe WHEN '1m' THEN session_day BETWEEN ?5 AND ?6
+                                             ELSE session_day BETWEEN ?7 AND ?8 END))",
         )?
         .execute(params![
             series.dataset.to_string(),
             symbol,
             days.map(|(first, _)| first),
-            days.map(|(_, last)| last)
+            days.map(|(_, last)| last),
+            months.map(|(first, _)| first),
+            months.map(|(_, last)| last),
+            years.map(|(first, _)| first),
+            years.map(|(_, last)| last),
+            about_files.join(" ")
         ])?;
     let mut insert = transaction.prepare_cached(
         "INSERT OR REPLACE INTO finding

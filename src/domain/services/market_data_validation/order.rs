@@ -12,7 +12,7 @@ pub(super) fn note_fault(row: &FaultyRow, findings: &mut Collector<'_>) {
         RowFault::NotAscending => (Rule::NotAscending, {
             let session = stored_date(row);
             Box::new(move || {
-                let what = "repeats or precedes the one before it";
+                let what = "does not lie between its neighbours in time, or repeats one of them";
                 about_bar(
                     session,
                     bar,
@@ -25,11 +25,11 @@ pub(super) fn note_fault(row: &FaultyRow, findings: &mut Collector<'_>) {
         RowFault::SessionNotAscending => (Rule::WrongSession, {
             let session = stored_date(row);
             Box::new(move || {
-                let what = "belongs to an earlier session than the one before it";
+                let what = "belongs to a session that does not lie between those of its neighbours";
                 about_bar(
                     session,
                     bar,
-                    "an earlier session",
+                    "session out of order",
                     "ascending sessions",
                     what,
                 )
@@ -61,16 +61,28 @@ fn rule_of(broken: HardRule, bar: &Bar) -> Rule {
     match broken {
         HardRule::LowAboveBody | HardRule::HighBelowBody => Rule::Inconsistent,
         HardRule::NegativeVolume => Rule::BadVolume,
+        HardRule::NotFinite if !is_vwap_finite(bar) => Rule::BadPrice,
         HardRule::NotFinite | HardRule::Implausible if is_about_volume => Rule::BadVolume,
         HardRule::OffMinute => Rule::OffMinute,
         _ => Rule::BadPrice,
     }
 }
 
+fn is_vwap_finite(bar: &Bar) -> bool {
+    bar.vwap.is_none_or(f64::is_finite)
+}
+
 fn values_of(broken: HardRule, bar: &Bar) -> String {
     match broken {
         HardRule::OffMinute => format!("{} us past the minute", bar.ts_us.rem_euclid(60_000_000)),
-        HardRule::NegativeVolume => format!("volume {}", bar.volume),
+        HardRule::NegativeVolume if bar.volume < 0.0 => format!("volume {}", bar.volume),
+        HardRule::NegativeVolume => {
+            let count = bar.trade_count.map(|count| count.to_string());
+            format!("count {}", count.unwrap_or_default())
+        }
+        HardRule::NotFinite if !is_vwap_finite(bar) => {
+            format!("vwap {}", bar.vwap.unwrap_or_default())
+        }
         _ => format!(
             "open {} high {} low {} close {} volume {}",
             bar.open, bar.high, bar.low, bar.close, bar.volume

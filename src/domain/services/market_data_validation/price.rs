@@ -2,6 +2,8 @@
 //!
 //! Before and after regular hours prices are wide and odd by nature; they are not judged here.
 
+use std::ops::Range;
+
 use super::robust::unit_around_zero;
 use super::{RegularRows, SeriesHistory, Thresholds, about_row, nearest_whole, percent};
 use crate::domain::finding::{Collector, Evidence};
@@ -10,6 +12,8 @@ use crate::domain::{BarBatch, BarColumns, Rule, Timeframe};
 
 /// Moves that a median needs to mean something.
 const FEWEST_MOVES: usize = 100;
+/// How often a run of equal bars in a batch may be due to chance alone.
+const CHANCE: f64 = 0.001;
 /// Half of a mill on a price of one: the unit is never taken for smaller than what a tick makes.
 const SMALLEST_UNIT: f64 = 1e-5;
 
@@ -43,9 +47,25 @@ pub(super) fn check_traded(
     findings: &mut Collector<'_>,
 ) {
     check_ticks(batch, findings);
-    for session in regular {
-        if findings.wants(session.session.date()) {
-            check_stale(thresholds, batch, session, findings);
+    let runs: Vec<(&RegularRows<'_>, Range<usize>)> = regular
+        .iter()
+        .flat_map(|session| {
+            flat_runs(batch, session)
+                .into_iter()
+                .map(move |run| (session, run))
+        })
+        .collect();
+    // How often a bar just repeats the price of the one before it.
+    let rows: usize = regular.iter().map(|session| session.rows.len()).sum();
+    let repeated: usize = runs.iter().map(|(_, run)| run.len() - 1).sum();
+    for (session, run) in &runs {
+        let others = (repeated + 1 - run.len(), rows - run.len());
+        // A whole session at one price is no chance, however many of them there are.
+        let by_chance = longest_by_chance(others).min(session.rows.len());
+        if run.len() >= thresholds.stale_bars.max(by_chance)
+            && findings.wants(session.session.date())
+        {
+            note_stale(thresholds, batch, session, run, findings);
         }
     }
 }
@@ -176,47 +196,74 @@ fn check_moves(
     }
 }
 
-/// Runs of bars that have one and the same price, all of them with volume.
-fn check_stale(
+/// Runs of bars in consecutive minutes that have one and the same price, all of them with volume.
+fn flat_runs(batch: &BarBatch, regular: &RegularRows<'_>) -> Vec<Range<usize>> {
+    let columns = batch.columns();
+    let (close, ts_us) = (&columns.close, &columns.ts_us);
+    let is_flat = |row: usize| columns.high[row] == columns.low[row] && columns.volume[row] > 0.0;
+    let goes_on = |row: usize| {
+        is_flat(row) && close[row] == close[row - 1] && ts_us[row] - ts_us[row - 1] == MINUTE_US
+    };
+    let mut runs = Vec::new();
+    let mut start = regular.rows.start;
+    while start < regular.rows.end {
+        let next = start + 1;
+        if !is_flat(start) {
+            start = next;
+            continue;
+        }
+        let end = (next..regular.rows.end)
+            .find(|&row| !goes_on(row))
+            .unwrap_or(regular.rows.end);
+        runs.push(start..end);
+        start = end;
+    }
+    runs
+}
+
+/// The run that is hardly ever seen by chance where so many bars, out of so many, repeat the one before.
+///
+/// Some symbols trade at one price for days: what is stale in others is usual there.
+fn longest_by_chance((repeated, rows): (usize, usize)) -> usize {
+    let as_f64 = |count: usize| u32::try_from(count).map_or(f64::MAX, f64::from);
+    if repeated == 0 || repeated >= rows {
+        return 0;
+    }
+    let share = as_f64(repeated) / as_f64(rows);
+    let bars = (as_f64(rows) / CHANCE).ln() / -share.ln();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of bars; what is beyond the largest is never reached"
+    )]
+    let bars = bars.ceil() as usize;
+    bars
+}
+
+fn note_stale(
     thresholds: &Thresholds,
     batch: &BarBatch,
     regular: &RegularRows<'_>,
+    run: &Range<usize>,
     findings: &mut Collector<'_>,
 ) {
-    let columns = batch.columns();
-    let (close, volume) = (&columns.close, &columns.volume);
-    let is_flat = |row: usize| columns.high[row] == columns.low[row] && volume[row] > 0.0;
-    let rows = regular.rows.clone();
-    let mut start = rows.start;
-    while start < rows.end {
-        if !is_flat(start) {
-            start += 1;
-            continue;
+    findings.take(Rule::Stale, Timeframe::M1, || {
+        let (first, last) = (batch.bar(run.start), batch.bar(run.end - 1));
+        Evidence {
+            session: Some(regular.session.date()),
+            ts_us: Some(first.ts_us),
+            value: format!("{} bars", run.len()),
+            expected: format!("fewer than {}", thresholds.stale_bars),
+            message: format!(
+                "{} bars from {} to {} have the one price {}, with volume",
+                run.len(),
+                format_utc(first.ts_us),
+                format_utc(last.ts_us),
+                first.close
+            ),
+            bar: Some(first),
         }
-        let end = (start + 1..rows.end)
-            .find(|&row| !(is_flat(row) && close[row] == close[start]))
-            .unwrap_or(rows.end);
-        if end - start >= thresholds.stale_bars {
-            findings.take(Rule::Stale, Timeframe::M1, || {
-                let (first, last) = (batch.bar(start), batch.bar(end - 1));
-                Evidence {
-                    session: Some(regular.session.date()),
-                    ts_us: Some(first.ts_us),
-                    value: format!("{} bars", end - start),
-                    expected: format!("fewer than {}", thresholds.stale_bars),
-                    message: format!(
-                        "{} bars from {} to {} have the one price {}, with volume",
-                        end - start,
-                        format_utc(first.ts_us),
-                        format_utc(last.ts_us),
-                        first.close
-                    ),
-                    bar: Some(first),
-                }
-            });
-        }
-        start = end;
-    }
+    });
 }
 
 /// Prices with more than six decimals.

@@ -7,6 +7,10 @@ use crate::domain::instant::MINUTE_US;
 use crate::domain::rule::Severities;
 use crate::domain::{BarColumns, Dataset, Rule, Segment, Severity};
 
+mod moves;
+mod order;
+mod usual;
+
 const RAW: &str = "alpaca/sip/raw";
 
 /// Sessions from 2024-06-03 on.

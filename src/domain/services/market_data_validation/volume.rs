@@ -9,10 +9,12 @@ use crate::domain::{BarBatch, Rule, Segment, Timeframe};
 const FEWEST_MINUTES: usize = 100;
 /// Sessions that a median needs to mean something.
 const FEWEST_SESSIONS: usize = 10;
+/// One session in so many may be as odd as it likes without making its size usual.
+const RARE_SESSIONS: usize = 20;
 /// The share of rows up to which fractions of shares are exceptions.
 const RARE: f64 = 0.001;
 
-/// Looks for fractions of shares where there never are any.
+/// Whether a volume is no whole number of shares.
 fn is_fractional(volume: f64) -> bool {
     (volume < 1e15) & (nearest_whole(volume) != volume)
 }
@@ -38,7 +40,9 @@ pub(super) fn check_fractions(
         reason = "a share of rows need not be exact"
     )]
     let share = history.fractional_rows as f64 / history.rows as f64;
-    if share > RARE && history.fractional_rows > 1 {
+    let is_rare = share <= RARE || history.fractional_rows == 1;
+    // A handful of rows does not tell what there never is.
+    if !is_rare || history.rows < as_u64(FEWEST_MINUTES) {
         return;
     }
     for row in (0..batch.len()).filter(|&row| is_fractional(volume[row])) {
@@ -135,7 +139,13 @@ pub(super) fn check_session(
         return;
     };
     let factor = thresholds.session_volume_factor;
-    if rate > usual / factor && rate < usual * factor {
+    // Where volumes vary that much from day to day, one of them says nothing.
+    before.sort_unstable_by(f64::total_cmp);
+    let few = before.len() / RARE_SESSIONS;
+    let (low, high) = (before[few], before[before.len() - 1 - few]);
+    let is_usual =
+        rate > (usual / factor).min(low / 2.0) && rate < (usual * factor).max(2.0 * high);
+    if is_usual {
         return;
     }
     findings.take(Rule::SessionVolume, Timeframe::M1, || {

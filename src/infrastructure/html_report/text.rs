@@ -1,0 +1,114 @@
+//! Texts and numbers as the page shows them; nothing that was written by others becomes a tag.
+
+use std::fmt::{self, Display, Write as _};
+
+/// The counts that are not 0 with their words, `12 not asked, 3 no trade`.
+pub(super) fn listing(counts: &[u64], words: &[&str]) -> String {
+    let parts: Vec<_> = (counts.iter().zip(words).rev())
+        .filter(|(count, _)| **count > 0)
+        .map(|(count, words)| format!("{} {words}", Grouped(*count)))
+        .collect();
+    parts.join(", ")
+}
+
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", Grouped(count), if count == 1 { one } else { many })
+}
+
+/// The whole hundredths of a percent that `part` is of `whole`: rounded down, so that only all of it is 100 %.
+pub(super) fn hundredths(part: u64, whole: u64) -> Option<u64> {
+    let share = u128::from(part.min(whole)) * 10_000;
+    let share = share.checked_div(u128::from(whole))?;
+    u64::try_from(share).ok()
+}
+
+/// What stands for a character that would not be seen, or would reorder the text around it.
+fn visible(c: char) -> char {
+    match c {
+        '\t' | '\n' | '\r' => ' ',
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+        '\u{7f}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fffe}'..='\u{ffff}' => '\u{fffd}',
+        _ => c,
+    }
+}
+
+/// A text inside HTML or SVG, between tags or within a quoted attribute.
+pub(super) struct Html<'a>(pub(super) &'a str);
+
+impl Display for Html<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match visible(c) {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A JSON string inside a script element: no character of it can end the element.
+pub(super) struct Json<'a>(pub(super) &'a str);
+
+impl Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match visible(c) {
+                c @ ('"' | '\\' | '<' | '>' | '&' | '\'') => write!(f, "\\u{:04x}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// A count with a comma before every three digits.
+pub(super) struct Grouped(pub(super) u64);
+
+impl Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                f.write_char(',')?;
+            }
+            f.write_char(digit)?;
+        }
+        Ok(())
+    }
+}
+
+/// The share of a part in a whole; a dash when the whole is nothing.
+pub(super) struct Percent(pub(super) u64, pub(super) u64);
+
+impl Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match hundredths(self.0, self.1) {
+            Some(share) => write!(f, "{}.{:02}\u{a0}%", share / 100, share % 100),
+            None => f.write_str("\u{2013}"),
+        }
+    }
+}
+
+/// As `Percent`, for what is missing: a little is never shown as none.
+pub(super) struct MissingPercent(pub(super) u64, pub(super) u64);
+
+impl Display for MissingPercent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 && hundredths(self.0, self.1) == Some(0) {
+            return f.write_str("under 0.01\u{a0}%");
+        }
+        Percent(self.0, self.1).fmt(f)
+    }
+}
