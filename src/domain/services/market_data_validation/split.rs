@@ -162,6 +162,11 @@ mod tests {
         assert_eq!(split_of(0.03, 0.664), Some((2, 3)));
         assert_eq!(split_of(0.03, 0.655), None);
         assert_eq!(split_of(0.03, 2.05), Some((2, 1)));
+        assert_eq!(
+            split_of(0.03, 0.51),
+            Some((1, 2)),
+            "a half is no small ratio"
+        );
         assert_eq!(split_of(0.03, 2.2), None);
         assert_eq!(split_of(0.03, 400.0), None);
     }

@@ -560,6 +560,9 @@ fn a_move_without_volume_is_found_and_a_still_price_is_not() {
         rules(&found(&bars))
     };
     assert_eq!(with(|_| ()), [Rule::ZeroVolume]);
+    let mut two = quiet_sessions(1);
+    (two[60].volume, two[70].volume) = (0.0, 0.0);
+    assert_eq!(rules(&found(&two)), [Rule::ZeroVolume; 2]);
     assert_eq!(
         with(|bar| (bar.open, bar.high, bar.low, bar.close) = (100.0, 100.01, 100.0, 100.0)),
         [Rule::VwapOutside, Rule::ZeroVolume][1..]
