@@ -64,17 +64,6 @@ impl LakeStore {
         Ok(store)
     }
 
-    /// Finishes what a dead writer left, if nobody else is at it and this process may: who only looks goes on without.
-    pub fn recover_if_possible(&self) {
-        let recovered = self.lock().and_then(|_lock| self.recover());
-        if let Err(error) = recovered {
-            tracing::debug!(
-                "what a dead writer may have left stays: {}",
-                with_causes(&error)
-            );
-        }
-    }
-
     /// The same for those who only read: takes no lock and finishes nothing.
     pub fn open_for_reading(
         directory: DataDirectory,
@@ -91,6 +80,17 @@ impl LakeStore {
             events,
             lock_wait,
             turn: Mutex::new(()),
+        }
+    }
+
+    /// Finishes what a dead writer left, if nobody else is at it and this process may: who only looks goes on without.
+    pub fn recover_if_possible(&self) {
+        let recovered = self.lock().and_then(|_lock| self.recover());
+        if let Err(error) = recovered {
+            tracing::debug!(
+                "what a dead writer may have left stays: {}",
+                with_causes(&error)
+            );
         }
     }
 
