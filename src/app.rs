@@ -1,5 +1,7 @@
 //! The composition root: the only place that knows both the use cases and what stands behind their ports.
 
+mod measuring;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +34,13 @@ use crate::infrastructure::providers::alpaca::{
 use crate::infrastructure::providers::synthetic::SyntheticProvider;
 use crate::infrastructure::sqlite::{
     Database, SqliteCheckpointRepository, SqliteFindingRepository, SqliteJobRepository,
-    SqliteOhlcvRepository, SqliteSymbolBarsRepository,
+    SqliteMetricsRepository, SqliteOhlcvRepository, SqliteSymbolBarsRepository,
 };
 use crate::ingestion::coordinator::IngestError;
 use crate::ingestion::{GapsRequest, IngestionCoordinatorService, Ports, list_gaps};
 use crate::validation::{ValidationPorts, ValidationRunner};
+
+pub use measuring::LivePage;
 
 /// The names that `--provider` takes.
 pub const PROVIDERS: [&str; 3] = ["alpaca", "iex", "synthetic"];
@@ -95,6 +99,8 @@ pub struct Stores {
     pub rows: Arc<SqliteOhlcvRepository>,
     /// What validation found.
     pub findings: Arc<SqliteFindingRepository>,
+    /// What runs measured.
+    pub metrics: Arc<SqliteMetricsRepository>,
 }
 
 /// Who works on a job: the name under which it is kept, and what makes it true.
@@ -106,6 +112,7 @@ pub struct JobWorker {
 }
 
 /// The program with its configuration.
+#[derive(Clone)]
 pub struct App {
     config: Config,
     clock: Arc<dyn Clock>,
@@ -553,6 +560,7 @@ fn stores(bars: LakeStore, database: Database) -> Stores {
         jobs: Arc::new(SqliteJobRepository::new(database.clone())),
         checkpoints: Arc::new(SqliteCheckpointRepository::new(database.clone())),
         rows: Arc::new(SqliteOhlcvRepository::new(database.clone())),
-        findings: Arc::new(SqliteFindingRepository::new(database)),
+        findings: Arc::new(SqliteFindingRepository::new(database.clone())),
+        metrics: Arc::new(SqliteMetricsRepository::new(database)),
     }
 }

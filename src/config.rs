@@ -151,6 +151,17 @@ pub struct QueryConfig {
     pub timeout_s: u32,
 }
 
+/// What is kept of what runs measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Whether anything is.
+    pub is_enabled: bool,
+    /// Days after which points are rolled up into hours.
+    pub raw_days: u32,
+    /// Days after which hours and runs are forgotten.
+    pub hourly_days: u32,
+}
+
 /// The resolved configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -176,6 +187,8 @@ pub struct Config {
     pub validation: ValidationConfig,
     /// Limits of SQL queries.
     pub query: QueryConfig,
+    /// What is kept of what runs measured.
+    pub metrics: MetricsConfig,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
     entries: Vec<ConfigEntry>,
@@ -285,6 +298,22 @@ impl Config {
                 .within(0, 604_800)?
                 .note(&mut entries, u32::to_string),
         };
+        let metrics = MetricsConfig {
+            is_enabled: Layered::new("metrics.enabled")
+                .file(path, values.metrics.enabled)
+                .or_default(true)
+                .note(&mut entries, bool::to_string),
+            raw_days: Layered::new("metrics.raw_days")
+                .file(path, values.metrics.raw_days)
+                .or_default(30)
+                .within(1, 36_500)?
+                .note(&mut entries, u32::to_string),
+            hourly_days: Layered::new("metrics.hourly_days")
+                .file(path, values.metrics.hourly_days)
+                .or_default(365)
+                .within(1, 36_500)?
+                .note(&mut entries, u32::to_string),
+        };
         let lists = load_lists(&file, &mut entries);
         let parallel_units = usize::try_from(parallel_units).unwrap_or(1);
         let file = file.path;
@@ -300,6 +329,7 @@ impl Config {
             aggregation,
             validation,
             query,
+            metrics,
             file,
             entries,
         })

@@ -8,7 +8,7 @@
 //! ```text
 //! main.rs -> cli -> app (composition root)
 //!                    |
-//!    ingestion, aggregation, validation  use cases: know the domain and its ports only, never each other
+//!    ingestion, aggregation, validation, metrics  use cases: know the domain and its ports only, never each other
 //!                    |
 //!                  domain              values, rules, events, ports: names no I/O crate
 //!                    ^
@@ -26,7 +26,9 @@
 //!    [`aggregation::rollup`] adds them up, [`aggregation::runner`] commits them.
 //! 4. What is wrong with what is stored: [`domain::rule`] lists the rules, [`domain::services::market_data_validation`]
 //!    applies them to minutes, [`validation`] to whole series.
-//! 5. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
+//! 5. What runs measured: [`domain::metric`] says what is counted, [`metrics::recorder`] counts it,
+//!    [`metrics::recording`] keeps it, [`metrics::summary`] and [`metrics::exposition`] show it.
+//! 6. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
 //!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
 
 pub mod aggregation;
@@ -36,4 +38,5 @@ pub mod config;
 pub mod domain;
 pub mod infrastructure;
 pub mod ingestion;
+pub mod metrics;
 pub mod validation;

@@ -15,6 +15,7 @@ use crate::aggregation::{
 };
 use crate::app::Stores;
 use crate::config::Engine;
+use crate::domain::metric::RunCommand;
 use crate::domain::ports::{BarSelection, BarStore as _, StoreErrorKind};
 use crate::domain::{Calendar, Dataset, PartitionKey, SessionDate, Symbol, Timeframe};
 
@@ -132,10 +133,12 @@ fn aggregate(
     engine: Engine,
     stopping: &Stopping,
 ) -> Result<AggregationReport, CliError> {
+    let run = session.begin_run(stores, RunCommand::Aggregate);
     let runner = session
         .app
         .aggregation_runner(stores, engine, session.events());
     let report = runner.run(request, &stopping.signal)?;
+    run.end(exit_of(&report, stopping));
     let words = render(&report);
     if report.failures.is_empty() {
         session.say(&words);

@@ -1,5 +1,6 @@
 //! The arguments of every command, with their help.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +90,9 @@ pub(super) enum Command {
     /// Ask the lake in SQL: bars_1m to bars_1d, calendar, gaps, jobs, findings, quarantine, revisions
     #[command(after_help = QUERY_EXAMPLES)]
     Query(QueryArgs),
+    /// What runs did, how fast, and how fresh and complete the bars are, beside what is usual
+    #[command(after_help = METRICS_EXAMPLES, args_conflicts_with_subcommands = true)]
+    Metrics(MetricsArgs),
     /// The configuration in force
     #[command(
         after_help = "Examples:\n  marketpipe config show\n  marketpipe config show --format json"
@@ -159,6 +163,18 @@ Examples:
 Every dataset is asked of the provider that it came from, for what `gaps` shows as not asked, as not entitled, or as
 provisional. Rows in quarantine are asked for again by `ingest --refresh`.";
 
+const METRICS_EXAMPLES: &str = "\
+Examples:
+  marketpipe metrics
+  marketpipe metrics --since 1d --format json
+  marketpipe metrics history rows_new --since 30d --every 1d
+  marketpipe metrics --textfile /var/lib/node_exporter/textfile/marketpipe.prom
+  marketpipe metrics serve
+
+Figures add up over --since. `usual` is the median of the up to four spans of that length before, of what is stored the value at
+the span's start. `sessions_behind` counts sessions that have closed since the newest bar's: a weekend is not stale.
+[metrics] in the configuration says how long measurements are kept; totals are kept for ever.";
+
 const QUERY_EXAMPLES: &str = "\
 Examples:
   marketpipe query \"select symbol, session_date, sum(volume) from bars_1m where segment = 'regular' group by all order by all\"
@@ -226,6 +242,9 @@ pub(super) struct IngestArgs {
     /// Check what was asked for afterwards; exit 4 on an error
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) validate: bool,
+    /// Answer Prometheus on this address as long as the run goes on, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "dry_run")]
+    pub(super) metrics_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -472,6 +491,7 @@ fn read_age(text: &str) -> Result<Duration, String> {
         "d" => Some(86_400),
         "h" => Some(3_600),
         "m" => Some(60),
+        "s" => Some(1),
         _ => None,
     };
     let parsed = text
@@ -482,6 +502,78 @@ fn read_age(text: &str) -> Result<Duration, String> {
     parsed
         .map(|(number, seconds)| Duration::from_secs(u64::from(number) * seconds))
         .ok_or_else(|| "expected a number with its unit, such as 90d, 12h or 30m".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MetricsArgs {
+    #[command(flatten)]
+    pub(super) since: SinceArgs,
+    /// Write all series for the node exporter's textfile collector instead, as a cron job does after an ingest
+    #[arg(long, value_name = "FILE", conflicts_with = "since")]
+    pub(super) textfile: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Option<MetricsCommand>,
+}
+
+/// How far back.
+#[derive(Debug, Args)]
+pub(super) struct SinceArgs {
+    /// How far back, in weeks, days, hours or minutes: 4w, 7d, 12h, 30m
+    #[arg(long, value_name = "AGE", value_parser = read_age, default_value = "7d")]
+    pub(super) since: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MetricsCommand {
+    /// The course of one metric
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics history rows_new\n  marketpipe metrics history request_duration_seconds --since 2d --every 10m --format csv\n\nOlder than metrics.raw_days there are whole hours only."
+    )]
+    History {
+        /// Its name, with or without `marketpipe_` and `_total`
+        name: String,
+        #[command(flatten)]
+        since: SinceArgs,
+        /// Length of the intervals: 1d, 1h, 10m, 10s
+        #[arg(long, value_name = "AGE", value_parser = read_age, default_value = "1h")]
+        every: Duration,
+    },
+    /// Every metric with its unit and meaning
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics list\n  marketpipe metrics list --format json"
+    )]
+    List,
+    /// The newest runs of ingest, aggregate and validate first
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics runs\n  marketpipe metrics runs --limit 100 --format csv"
+    )]
+    Runs {
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// What each symbol came to
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics symbols\n  marketpipe metrics symbols --format json"
+    )]
+    Symbols,
+    /// Every event: how often it was published, delivered to whom, and the slowest delivery
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics events\n  marketpipe metrics events --format csv"
+    )]
+    Events,
+    /// Answer Prometheus on /metrics, and /healthz and /readyz, until Ctrl-C
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics serve\n  marketpipe metrics serve --listen 0.0.0.0:9464\n\nWhoever reaches the address can read the figures; only loopback is the default."
+    )]
+    Serve {
+        /// Where to listen
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+        listen: SocketAddr,
+        /// Show single symbols' series, too: two for each
+        #[arg(long)]
+        per_symbol: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -222,9 +222,9 @@ fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(),
                 .iter()
                 .zip(&batch.columns().close)
                 .filter(|(segment, _)| **segment == Segment::Regular);
-            closes.extend(regular.map(|(_, close)| *close));
+            closes.extend(regular.map(|(_, close)| Some(*close)));
         }
-        let (Some(open), Some(close)) = (closes.first(), closes.last()) else {
+        let (Some(Some(open)), Some(Some(close))) = (closes.first(), closes.last()) else {
             continue;
         };
         let rows = with_thousands(u64::try_from(closes.len()).unwrap_or(u64::MAX));

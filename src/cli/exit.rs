@@ -10,6 +10,7 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::domain::CalendarError;
 use crate::domain::causes::with_causes;
+use crate::domain::metric::{COMPLETED, FAILED};
 use crate::domain::ports::{ProviderError, ProviderErrorKind, StoreError, StoreErrorKind};
 use crate::infrastructure::duckdb::QueryError;
 
@@ -70,6 +71,20 @@ impl Exit {
             Self::TryLater => 8,
             Self::Interrupted => 130,
             Self::Terminated => 143,
+        }
+    }
+
+    /// How a run that ends so is remembered.
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Done => COMPLETED,
+            Self::Partial => "partial",
+            Self::Findings => "findings",
+            Self::TryLater => "try_later",
+            Self::Interrupted | Self::Terminated => "interrupted",
+            Self::Bug | Self::Usage | Self::Configuration | Self::Provider | Self::Storage => {
+                FAILED
+            }
         }
     }
 

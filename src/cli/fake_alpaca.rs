@@ -5,6 +5,7 @@ use std::io::Write as _;
 use super::args::FakeAlpacaArgs;
 use super::exit::{CliError, Exit};
 use super::session::CliSession;
+use super::stopping::wait_for_end;
 use super::symbols::read_legal_symbols;
 use crate::domain::{BarColumns, Calendar, SessionDate, Symbol};
 use crate::infrastructure::fake_alpaca::{
@@ -56,11 +57,7 @@ pub(super) fn run(session: &CliSession, args: &FakeAlpacaArgs) -> Result<Exit, C
         server.base_url()
     );
     _ = std::io::stderr().write_all(text.as_bytes());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::new(Exit::Bug, format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async { _ = tokio::signal::ctrl_c().await });
+    wait_for_end()?;
     Ok(Exit::Done)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::args::IngestArgs;
 use super::exit::{CliError, Exit};
+use super::metrics_serve;
 use super::order::{AskAgain, FollowUp, IngestOrder, RunLimits};
 use super::output::{Value, human_bytes, with_thousands};
 use super::session::CliSession;
@@ -11,6 +12,7 @@ use super::symbols::{SymbolList, read_symbols};
 use crate::domain::Symbol;
 use crate::domain::ports::{EventPublisher, SymbolBarsRepository};
 use crate::ingestion::plan_ingest;
+use crate::metrics::exposition::Detail;
 
 /// Runs one ingest from the arguments to the exit code.
 pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliError> {
@@ -19,6 +21,11 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
     if args.dry_run {
         return show_plan(session, &order);
     }
+    // Until the run and what follows it have ended.
+    let _server = args
+        .metrics_listen
+        .map(|address| metrics_serve::start(session, address, Detail::Usual))
+        .transpose()?;
     let ran = order.run(session, RunLimits::of(&args.limits), None)?;
     let follow_up = FollowUp {
         aggregates: args.aggregate,

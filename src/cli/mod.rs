@@ -12,6 +12,8 @@ mod gaps;
 mod ingest;
 mod jobs;
 mod logging;
+mod metrics;
+mod metrics_serve;
 mod order;
 pub mod output;
 mod providers;
@@ -26,6 +28,7 @@ mod summary;
 mod symbols;
 mod validate;
 mod validate_report;
+mod whole_file;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -76,6 +79,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Repair(args) => repair::run(&session, &args),
         Command::Jobs(args) => jobs::run(&session, args.command),
         Command::Query(args) => query::run(&session, &args),
+        Command::Metrics(args) => metrics::run(&session, &args),
         Command::Config(args) => config_show::run(&session, &args),
         Command::Providers => providers::run(&session),
         Command::FakeAlpaca(args) => fake_alpaca::run(&session, &args),

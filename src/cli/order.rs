@@ -15,6 +15,7 @@ use super::{summary, validate};
 use crate::app::{ProviderChoice, Stores};
 use crate::domain::job::{IngestionJob, JobRequest, JobState};
 use crate::domain::merge::ShrinkPolicy;
+use crate::domain::metric::RunCommand;
 use crate::domain::ports::{EventPublisher, MarketDataProvider, ProviderErrorKind};
 use crate::domain::{Calendar, Dataset, SessionDate, Symbol};
 use crate::ingestion::coordinator::{IngestError, IngestOptions, JobStart};
@@ -273,6 +274,7 @@ impl IngestOrder {
         let (request, provider) = self.resolve(session, Arc::clone(&publisher))?;
         // Before a single request is made: a full or locked disk is told at once.
         let stores = app.open_stores(Arc::clone(&publisher), limits.wait)?;
+        let run = session.begin_run(&stores, RunCommand::Ingest);
         let dataset = provider.profile().dataset.clone();
         let plan = plan_ingest(&request, provider.profile(), Some(stores.ledger.as_ref()))?;
         let sessions = Touched::sessions(&request, &plan);
@@ -313,6 +315,7 @@ impl IngestOrder {
             Ok(exit) => (exit, None),
             Err(error) => (error.exit, Some(error)),
         };
+        run.end(exit);
         Ok(Ran {
             report,
             exit,

@@ -1,7 +1,7 @@
 //! What every command starts from: configuration, output format, the program's parts.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::args::GlobalArgs;
 use super::exit::{CliError, Exit};
@@ -9,12 +9,32 @@ use super::logging;
 use super::output::{self, OutputError, OutputFormat, RowWriter, Value};
 use crate::app::{App, Stores};
 use crate::config::{ColorWhen, Config, Environment, Flags, Verbosity};
-use crate::infrastructure::events::{EventBus, LogSubscriber, ProgressSubscriber};
+use crate::domain::metric::RunCommand;
+use crate::infrastructure::events::{
+    EventBus, LogSubscriber, ProgressSubscriber, end_progress_line,
+};
+use crate::metrics::{MetricsRecorder, Recording, RunGuard};
 
 /// One run of the program.
 pub(super) struct CliSession {
     pub(super) app: App,
     pub(super) global: GlobalArgs,
+    bus: Arc<EventBus>,
+    recorder: Option<Arc<MetricsRecorder>>,
+    /// Begins with the first run that is measured and ends with the session, when the last is written.
+    recording: OnceLock<Recording>,
+}
+
+/// A run whose measurements are kept, if any are; it has failed unless it is told how it ended.
+pub(super) struct MeasuredRun<'a>(Option<RunGuard<'a>>);
+
+impl MeasuredRun<'_> {
+    /// Ends the run.
+    pub(super) fn end(self, exit: Exit) {
+        if let Some(run) = self.0 {
+            run.finish(exit.outcome());
+        }
+    }
 }
 
 impl CliSession {
@@ -40,18 +60,30 @@ impl CliSession {
             ColorWhen::Auto => std::io::stderr().is_terminal(),
         };
         logging::start(&config.log, use_color);
-        Ok(Self {
-            app: App::new(config),
+        Ok(Self::of(App::new(config), global))
+    }
+
+    fn of(app: App, global: &GlobalArgs) -> Self {
+        let recorder = app.metrics_recorder();
+        let mut bus = EventBus::builder().subscribe(Arc::new(LogSubscriber));
+        if !global.no_progress && !global.quiet && std::io::stderr().is_terminal() {
+            bus = bus.subscribe(Arc::new(ProgressSubscriber::new()));
+        }
+        if let Some(recorder) = &recorder {
+            bus = bus.subscribe(Arc::clone(recorder) as _);
+        }
+        Self {
+            app,
             global: global.clone(),
-        })
+            bus: Arc::new(bus.build()),
+            recorder,
+            recording: OnceLock::new(),
+        }
     }
 
     /// A session with another configuration, for the demo.
     pub(super) fn with_config(&self, config: Config) -> Self {
-        Self {
-            app: App::new(config),
-            global: self.global.clone(),
-        }
+        Self::of(App::new(config), &self.global)
     }
 
     /// The format of rows on stdout.
@@ -61,17 +93,20 @@ impl CliSession {
             .unwrap_or_else(|| output::default_format(std::io::stdout().is_terminal()))
     }
 
-    /// Events to the log and, where wanted, to a progress line.
+    /// Events to the log, to what is measured and, where wanted, to a progress line.
     pub(super) fn events(&self) -> Arc<EventBus> {
-        let shows_progress =
-            !self.global.no_progress && !self.global.quiet && std::io::stderr().is_terminal();
-        let bus = EventBus::builder().subscribe(Arc::new(LogSubscriber));
-        let bus = if shows_progress {
-            bus.subscribe(Arc::new(ProgressSubscriber::new()))
-        } else {
-            bus
-        };
-        Arc::new(bus.build())
+        Arc::clone(&self.bus)
+    }
+
+    /// Begins a run of `command`: what it measures is kept in `stores`.
+    pub(super) fn begin_run(&self, stores: &Stores, command: RunCommand) -> MeasuredRun<'_> {
+        MeasuredRun(self.recorder.as_ref().map(|recorder| {
+            let recording = self.recording.get_or_init(|| {
+                let recorder = Arc::clone(recorder);
+                self.app.begin_recording(stores, recorder, &self.bus)
+            });
+            recording.begin_run(command)
+        }))
     }
 
     /// The stores of the data directory, if anything was ever kept there.
@@ -120,8 +155,17 @@ impl CliSession {
         }
     }
 
+    /// Writes words to stdout, between rows that are meant for people.
+    pub(super) fn write_text(&self, text: &str) -> Result<(), CliError> {
+        match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(OutputError::Write(error).into()),
+        }
+    }
+
     /// Says something to the user on stderr, even when asked to be quiet: what failed.
     pub(super) fn insist(&self, text: &str) {
+        end_progress_line();
         _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes());
     }
 

@@ -2,25 +2,26 @@
 
 const GLYPHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The values as `width` glyphs at most, each the mean of its share; empty without values.
-pub(super) fn sparkline(values: &[f64], width: usize) -> String {
+/// The values as `width` glyphs at most, each the mean of its share, a blank where nothing is known; empty without values.
+pub(super) fn sparkline(values: &[Option<f64>], width: usize) -> String {
     let count = values.len();
     let width = width.min(count);
-    if width == 0 {
-        return String::new();
-    }
-    let means: Vec<f64> = (0..width)
-        .map(|cell| {
-            let share = &values[cell * count / width..(cell + 1) * count / width];
-            share.iter().sum::<f64>() / f64::from(u32::try_from(share.len()).unwrap_or(u32::MAX))
-        })
+    let means: Vec<Option<f64>> = (0..width)
+        .map(|cell| mean(&values[cell * count / width..(cell + 1) * count / width]))
         .collect();
-    let low = means.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let known = || means.iter().copied().flatten();
+    let low = known().fold(f64::INFINITY, f64::min);
+    let high = known().fold(f64::NEG_INFINITY, f64::max);
     means
         .iter()
-        .map(|mean| glyph((mean - low) / (high - low)))
+        .map(|mean| mean.map_or(' ', |mean| glyph((mean - low) / (high - low))))
         .collect()
+}
+
+fn mean(values: &[Option<f64>]) -> Option<f64> {
+    let known: Vec<f64> = values.iter().copied().flatten().collect();
+    let count = u32::try_from(known.len()).unwrap_or(u32::MAX);
+    (count > 0).then(|| known.iter().sum::<f64>() / f64::from(count))
 }
 
 /// The glyph for a share of the height; a flat line is drawn in the middle.
@@ -38,9 +39,17 @@ mod tests {
 
     #[test]
     fn a_line_rises_from_the_lowest_to_the_highest_glyph() {
-        let values: Vec<f64> = (0..80).map(f64::from).collect();
+        let values: Vec<Option<f64>> = (0..80).map(|value| Some(f64::from(value))).collect();
         assert_eq!(sparkline(&values, 8), "▁▂▃▄▅▆▇█");
-        assert_eq!(sparkline(&[5.0, 5.0], 8), "▄▄");
+        assert_eq!(sparkline(&[Some(5.0), Some(5.0)], 8), "▄▄");
         assert_eq!(sparkline(&[], 8), "");
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_blank() {
+        let values = [None, Some(1.0), None, Some(2.0)];
+        assert_eq!(sparkline(&values, 4), " ▁ █");
+        assert_eq!(sparkline(&values, 2), "▁█");
+        assert_eq!(sparkline(&[None], 8), " ");
     }
 }

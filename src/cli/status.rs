@@ -5,6 +5,7 @@ use super::exit::{CliError, Exit};
 use super::output::Value;
 use super::session::CliSession;
 use super::symbols::read_legal_symbols;
+use crate::domain::Timeframe;
 use crate::domain::ports::{SeriesStatus, SymbolBarsRepository};
 
 const COLUMNS: [&str; 9] = [
@@ -52,7 +53,10 @@ fn row(status: &SeriesStatus) -> Vec<Value> {
         Value::Text(status.timeframe.to_string()),
         date(|sessions| sessions.0),
         date(|sessions| sessions.1),
-        Value::UInt(status.filled_sessions),
+        match status.timeframe {
+            Timeframe::M1 => Value::UInt(status.filled_sessions),
+            _ => Value::Null,
+        },
         Value::UInt(status.rows),
         completeness_pct(status).map_or(Value::Null, Value::Float),
         Value::UInt(status.bytes),
@@ -60,7 +64,7 @@ fn row(status: &SeriesStatus) -> Vec<Value> {
 }
 
 /// Regular minutes present of those that the asked sessions have, in percent, cut to two decimals: 100 means all.
-fn completeness_pct(status: &SeriesStatus) -> Option<f64> {
+pub(super) fn completeness_pct(status: &SeriesStatus) -> Option<f64> {
     if status.expected_minutes == 0 {
         return None;
     }

@@ -61,16 +61,29 @@ impl Stopping {
 
     /// Watches on a thread of its own, for work that blocks; until the program ends.
     pub(super) fn watch_beside(&self, max_runtime: Option<Duration>) -> Result<(), CliError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                CliError::new(Exit::Bug, format!("cannot start the runtime: {error}"))
-            })?;
+        let runtime = current_thread_runtime()?;
         let watch = self.clone().watch(max_runtime);
         std::thread::spawn(move || runtime.block_on(watch));
         Ok(())
     }
+}
+
+/// Blocks until Ctrl-C or a termination signal: for what serves until it is told to end.
+pub(super) fn wait_for_end() -> Result<(), CliError> {
+    current_thread_runtime()?.block_on(async {
+        tokio::select! {
+            () = interrupted() => {}
+            () = terminated() => {}
+        }
+    });
+    Ok(())
+}
+
+fn current_thread_runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Exit::Bug, format!("cannot start the runtime: {error}")))
 }
 
 async fn interrupted() {

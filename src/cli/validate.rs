@@ -14,9 +14,11 @@ use super::query_file::lies_below;
 use super::session::CliSession;
 use super::stopping::Stopping;
 use super::symbols::read_legal_symbols;
-use super::validate_report::{Reports, write_beside};
+use super::validate_report::Reports;
+use super::whole_file::write_beside;
 use crate::app::Stores;
 use crate::domain::job::JobId;
+use crate::domain::metric::RunCommand;
 use crate::domain::ports::{
     BarSelection, BarStore as _, FindingRepository as _, StoreErrorKind, SymbolBarsRepository as _,
 };
@@ -71,8 +73,10 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
     if format != OutputFormat::Table {
         reports.stream_rows(format, &mut stdout)?;
     }
+    let run = session.begin_run(&stores, RunCommand::Validate);
     let runner = session.app.validation_runner(&stores, session.events());
     let report = runner.run(&request, &mut reports, &stopping.signal)?;
+    run.end(exit_of(&report, args.fail_on, &stopping));
     reports.finish_rows()?;
     if let Some(path) = &args.junit {
         write_beside(
@@ -119,10 +123,12 @@ pub(super) fn after_ingest(
     };
     let mut reports = Reports::default();
     reports.csv = begin_csv(session, None, job.map(|job| job.0))?;
+    let run = session.begin_run(stores, RunCommand::Validate);
     let runner = session.app.validation_runner(stores, session.events());
     let report = runner.run(&request, &mut reports, &stopping.signal)?;
-    let csv = reports.finish_csv()?;
     let exit = exit_of(&report, FailOn::Error, stopping);
+    run.end(exit);
+    let csv = reports.finish_csv()?;
     tell(session, exit, &render(&report, &reports, csv.as_deref()));
     Ok(exit)
 }

@@ -5,11 +5,11 @@ mod page_lines;
 mod tests;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use page_lines::{chart_of, finding_line, rule_lines, series_line};
 
-use super::exit::{CliError, Exit};
+use super::exit::CliError;
 use super::output::{
     OutputError, OutputFormat, RowWriter, Value, escape_for_terminal, with_thousands,
 };
@@ -18,7 +18,6 @@ use crate::domain::instant::{SECOND_US, format_utc};
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::domain::{Finding, Severity, Symbol, Timeframe};
 use crate::infrastructure::csv_report::{CsvReport, REPORT_COLUMNS, report_row};
-use crate::infrastructure::disk::beside;
 use crate::infrastructure::html_report::{Chart, NotCheckedLine, Page, Totals};
 use crate::infrastructure::junit_report::JunitReport;
 use crate::validation::{FindingSink, JudgedFinding, SeriesSummary, ValidationReport};
@@ -284,17 +283,4 @@ impl Reports<'_> {
 
 fn failed(error: &OutputError) -> StoreError {
     StoreError::new(StoreErrorKind::Failed, error.to_string())
-}
-
-/// Writes a file that is complete or as it was.
-pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let beside = beside(path);
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.map_err(|error| {
-        _ = std::fs::remove_file(&beside);
-        CliError::new(
-            Exit::Storage,
-            format!("cannot write {}: {error}", path.display()),
-        )
-    })
 }

@@ -26,6 +26,7 @@ pub(super) struct FileValues {
     pub(super) aggregation: AggregationValues,
     pub(super) validation: ValidationValues,
     pub(super) query: QueryValues,
+    pub(super) metrics: MetricsValues,
     pub(super) lists: BTreeMap<String, ListValue>,
 }
 
@@ -116,6 +117,14 @@ pub(super) struct QueryValues {
     pub(super) memory_limit_mb: Option<u32>,
     pub(super) threads: Option<u32>,
     pub(super) timeout_s: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct MetricsValues {
+    pub(super) enabled: Option<bool>,
+    pub(super) raw_days: Option<u32>,
+    pub(super) hourly_days: Option<u32>,
 }
 
 /// A file that was read.

@@ -12,6 +12,8 @@ pub enum Event {
     JobStarted {
         /// The job.
         job: JobId,
+        /// Where its bars go.
+        dataset: Dataset,
         /// Symbols in the request.
         symbols: usize,
         /// Units of work to fetch.
@@ -29,6 +31,22 @@ pub enum Event {
         rows: usize,
         /// Bytes on the wire.
         wire_bytes: u64,
+    },
+    /// A job's counters grew.
+    JobCounted {
+        /// Where its bars go.
+        dataset: Dataset,
+        /// By how much.
+        counts: JobCounts,
+    },
+    /// A request was answered, or failed.
+    RequestAnswered {
+        /// The host.
+        host: String,
+        /// How.
+        result: RequestResult,
+        /// From sending it to the last byte, microseconds.
+        took_us: u64,
     },
     /// A request failed and will be repeated.
     RequestRetried {
@@ -71,6 +89,8 @@ pub enum Event {
     },
     /// Rows of a session broke a hard rule and were kept apart.
     BarsQuarantined {
+        /// Where its other bars go.
+        dataset: Dataset,
         /// The symbol as the provider spelled it.
         symbol: String,
         /// How many rows.
@@ -78,6 +98,8 @@ pub enum Event {
     },
     /// An answer with far fewer rows than are stored was refused.
     ShrinkRefused {
+        /// The dataset.
+        dataset: Dataset,
         /// The symbol.
         symbol: Symbol,
         /// The session.
@@ -89,8 +111,12 @@ pub enum Event {
     },
     /// A symbol could not be ingested in full.
     SymbolFailed {
+        /// The dataset.
+        dataset: Dataset,
         /// The symbol.
         symbol: Symbol,
+        /// What kind of failure, in a stable word or two.
+        kind: &'static str,
         /// Why.
         reason: String,
     },
@@ -167,12 +193,48 @@ pub enum Event {
     },
 }
 
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RequestResult {
+    /// Answered as asked.
+    Ok,
+    /// Refused because of the rate limit: 429.
+    RateLimited,
+    /// Refused for another reason: any other status that is no success and no failure of the server.
+    Refused,
+    /// The server failed: 5xx.
+    ServerError,
+    /// Answered with something that cannot be read.
+    Broken,
+    /// Not answered in time.
+    TimedOut,
+    /// No connection.
+    Unreachable,
+}
+
+impl RequestResult {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::RateLimited => "rate_limited",
+            Self::Refused => "refused",
+            Self::ServerError => "server_error",
+            Self::Broken => "broken",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 impl Event {
     /// The event's stable name.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::JobStarted { .. } => "JobStarted",
             Self::PageFetched { .. } => "PageFetched",
+            Self::JobCounted { .. } => "JobCounted",
+            Self::RequestAnswered { .. } => "RequestAnswered",
             Self::RequestRetried { .. } => "RequestRetried",
             Self::RateLimitWaited { .. } => "RateLimitWaited",
             Self::CircuitOpened { .. } => "CircuitOpened",

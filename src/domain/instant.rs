@@ -8,6 +8,12 @@ pub const MINUTE_US: i64 = 60_000_000;
 /// One second, in microseconds.
 pub const SECOND_US: i64 = 1_000_000;
 
+/// Seconds of an hour.
+pub const HOUR_S: i64 = 3_600;
+
+/// Seconds of a day.
+pub const DAY_S: i64 = 86_400;
+
 /// Shows an instant as RFC 3339 in UTC, with fractions only where there are any.
 pub fn format_utc(instant_us: i64) -> String {
     match DateTime::<Utc>::from_timestamp_micros(instant_us) {

@@ -19,6 +19,7 @@ pub mod gaps;
 pub mod instant;
 pub mod job;
 pub mod merge;
+pub mod metric;
 pub mod minute_set;
 pub mod parallel;
 pub mod ports;

@@ -93,6 +93,19 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
+/// Bytes that may still be written where `path` lies; `None` where the system does not tell.
+#[cfg(unix)]
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let room = rustix::fs::statvfs(path).ok()?;
+    room.f_bavail.checked_mul(room.f_frsize)
+}
+
+/// Bytes that may still be written where `path` lies; `None` where the system does not tell.
+#[cfg(not(unix))]
+pub(crate) fn free_bytes(_path: &Path) -> Option<u64> {
+    None
+}
+
 /// Moves a finished file to its place, replacing what is there. The folder is synced by the caller.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).map_err(|error| io_failure("move a finished file to", to, error))

@@ -11,6 +11,7 @@ pub mod html_report;
 pub mod http;
 pub mod junit_report;
 pub mod lake;
+pub mod metrics_server;
 pub mod parquet;
 pub mod providers;
 pub mod sqlite;

@@ -147,13 +147,24 @@ impl Committer {
     }
 
     fn count(&mut self, counts: JobCounts) {
-        self.outcome.counts += counts;
         self.uncommitted += counts;
+        self.note_counted(counts);
+    }
+
+    /// Enters what is in the job's row already, or will be with the next commit.
+    fn note_counted(&mut self, counts: JobCounts) {
+        self.outcome.counts += counts;
+        self.ports.events.publish(&Event::JobCounted {
+            dataset: self.context.dataset.clone(),
+            counts,
+        });
     }
 
     fn note_failure(&mut self, symbol: Symbol, part: String, cause: FailureCause, reason: String) {
         self.ports.events.publish(&Event::SymbolFailed {
+            dataset: self.context.dataset.clone(),
             symbol: symbol.clone(),
+            kind: cause.as_str(),
             reason: reason.clone(),
         });
         self.outcome.failures.push(SymbolFailure {
@@ -222,6 +233,7 @@ impl Committer {
         }
         for (symbol, rows) in by_symbol {
             self.ports.events.publish(&Event::BarsQuarantined {
+                dataset: self.context.dataset.clone(),
                 symbol: symbol.to_owned(),
                 rows,
             });
@@ -230,9 +242,13 @@ impl Committer {
 
     fn note_receipt(&mut self, receipt: CommitReceipt) -> Result<(), StoreError> {
         let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let mut counts = JobCounts::default();
+        for partition in &receipt.partitions {
+            counts += partition.counts();
+        }
+        // The store has added these to the job by itself.
+        self.note_counted(counts);
         for partition in receipt.partitions {
-            // The store has added these to the job by itself.
-            self.outcome.counts += partition.counts();
             let symbol = partition.key.symbol.clone();
             match partition.outcome {
                 PartitionOutcome::Failed(error) if error.kind == StoreErrorKind::NoSpace => {
@@ -268,6 +284,7 @@ impl Committer {
 
     fn note_shrink(&mut self, symbol: &Symbol, refusal: ShrinkRefusal) {
         self.ports.events.publish(&Event::ShrinkRefused {
+            dataset: self.context.dataset.clone(),
             symbol: symbol.clone(),
             date: refusal.date,
             stored_rows: refusal.stored_rows,

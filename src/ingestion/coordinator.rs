@@ -172,6 +172,7 @@ impl IngestionCoordinatorService {
         let profile = self.ports.provider.profile();
         self.ports.events.publish(&Event::JobStarted {
             job: job.id(),
+            dataset: profile.dataset.clone(),
             symbols: plan.symbols.len(),
             units: plan.units.len(),
             requests: plan.expected_requests(profile.rows_per_page),

@@ -23,6 +23,18 @@ pub enum FailureCause {
     Internal,
 }
 
+impl FailureCause {
+    /// The stable name.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Provider(kind) => kind.as_str(),
+            Self::Store(_) => "storage",
+            Self::Shrunk => "shrunk",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// A symbol that could not be ingested in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SymbolFailure {

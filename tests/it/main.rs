@@ -23,6 +23,7 @@ mod incremental;
 mod jobs;
 mod kills;
 mod ledger;
+mod metrics;
 mod peers;
 mod query;
 mod reading;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::config::{Config, Environment, Flags};
 use crate::domain::Calendar;
+use crate::domain::metric::OUTCOMES;
 
 #[test]
 fn the_codes_are_the_promised_ones_and_all_different() {
@@ -165,4 +166,11 @@ fn causes_are_named_once_each() {
 fn foreign_text_can_neither_move_the_cursor_nor_fake_a_hint() {
     let error = CliError::new(Exit::Provider, "bad\u{1b}[2J\nhint: rm -rf /\r\n");
     assert_eq!(error.render(), "error: bad\\u{1b}[2J\n  hint: rm -rf /\n");
+}
+
+#[test]
+fn every_end_of_a_run_has_an_outcome_that_is_known() {
+    for exit in Exit::ALL {
+        assert!(OUTCOMES.contains(&exit.outcome()), "{exit:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Publishing and receiving events.
 
 use super::super::event::Event;
+use super::super::metric::EventCount;
 
 /// Takes events for whoever listens. Publishing never fails and never blocks for long.
 pub trait EventPublisher: Send + Sync {
@@ -15,4 +16,10 @@ pub trait EventSubscriber: Send + Sync {
 
     /// Takes note of one event.
     fn receive(&self, event: &Event);
+}
+
+/// Counts what became of events.
+pub trait EventStatistics: Send + Sync {
+    /// Every event and subscriber so far, in no order in particular.
+    fn event_counts(&self) -> Vec<EventCount>;
 }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod derive;
 pub mod events;
+pub mod metrics;
 pub mod provider;
 pub mod store;
 pub mod validate;
@@ -12,7 +13,8 @@ pub use derive::{
     AggregateError, BarAggregator, Derivation, DerivedOutcome, DerivedPartition, DerivedReceipt,
     DerivedStore, KeptBars, SourceFile, Sources,
 };
-pub use events::{EventPublisher, EventSubscriber};
+pub use events::{EventPublisher, EventStatistics, EventSubscriber};
+pub use metrics::{MetricsBatch, MetricsRepository, Retention};
 pub use provider::{
     BarsPage, BarsRequest, MarketDataProvider, PageToken, ProviderError, ProviderErrorKind,
     ProviderProfile, StrayRows,

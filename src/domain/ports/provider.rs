@@ -110,6 +110,23 @@ pub enum ProviderErrorKind {
 }
 
 impl ProviderErrorKind {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CredentialsMissing => "credentials_missing",
+            Self::Unauthorized => "unauthorized",
+            Self::NotEntitled => "not_entitled",
+            Self::InvalidSymbol => "invalid_symbol",
+            Self::BadRequest => "bad_request",
+            Self::RateLimited => "rate_limited",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::ServerError => "server_error",
+            Self::Malformed => "malformed",
+            Self::CircuitOpen => "circuit_open",
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub const fn is_retryable(self) -> bool {
         matches!(

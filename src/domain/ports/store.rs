@@ -266,7 +266,7 @@ pub struct SeriesStatus {
     pub timeframe: Timeframe,
     /// First and last session with a row.
     pub sessions: Option<(SessionDate, SessionDate)>,
-    /// Sessions in the ledger: asked for.
+    /// Sessions in the ledger: asked for; of derived bars none.
     pub asked_sessions: u64,
     /// Sessions with at least one row.
     pub filled_sessions: u64,

@@ -3,28 +3,24 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::domain::Event;
-use crate::domain::ports::{EventPublisher, EventSubscriber};
-
-/// How often one subscriber took one kind of event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryCount {
-    /// The subscriber's name.
-    pub subscriber: &'static str,
-    /// The event's name.
-    pub event: &'static str,
-    /// Events that it took.
-    pub delivered: u64,
-    /// Events at which it panicked.
-    pub failed: u64,
-}
+use crate::domain::metric::EventCount;
+use crate::domain::ports::{EventPublisher, EventStatistics, EventSubscriber};
 
 #[derive(Debug, Default)]
 struct Counts {
     published: BTreeMap<&'static str, u64>,
-    /// Delivered and failed, by the subscriber's place and the event's name.
-    deliveries: BTreeMap<(usize, &'static str), (u64, u64)>,
+    /// By the subscriber's place and the event's name.
+    deliveries: BTreeMap<(usize, &'static str), Deliveries>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Deliveries {
+    delivered: u64,
+    failed: u64,
+    slowest: Duration,
 }
 
 /// Hands events on at once, in the order of subscription, on the thread that publishes.
@@ -64,33 +60,6 @@ impl EventBus {
         EventBusBuilder::default()
     }
 
-    /// How many events of each kind were published, by name; kinds that never occurred are absent.
-    pub fn published(&self) -> Vec<(&'static str, u64)> {
-        self.counts()
-            .published
-            .iter()
-            .map(|(name, count)| (*name, *count))
-            .collect()
-    }
-
-    /// What became of them, in the order of subscription and by name of the event.
-    pub fn deliveries(&self) -> Vec<DeliveryCount> {
-        let counts = self.counts();
-        let rows = counts
-            .deliveries
-            .iter()
-            .map(|(&(place, event), &(delivered, failed))| {
-                let subscriber = self.subscribers[place].name();
-                DeliveryCount {
-                    subscriber,
-                    event,
-                    delivered,
-                    failed,
-                }
-            });
-        rows.collect()
-    }
-
     fn counts(&self) -> MutexGuard<'_, Counts> {
         // Counters stay usable whatever happened while they were held.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,14 +72,47 @@ impl EventPublisher for EventBus {
         *self.counts().published.entry(name).or_default() += 1;
         for (place, subscriber) in self.subscribers.iter().enumerate() {
             // The lock is not held here: a subscriber may publish in turn.
+            let begun = Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| subscriber.receive(event)));
+            let took = begun.elapsed();
             let mut counts = self.counts();
-            let (delivered, failed) = counts.deliveries.entry((place, name)).or_default();
+            let deliveries = counts.deliveries.entry((place, name)).or_default();
+            deliveries.slowest = deliveries.slowest.max(took);
             match outcome {
-                Ok(()) => *delivered += 1,
-                Err(_) => *failed += 1,
+                Ok(()) => deliveries.delivered += 1,
+                Err(_) => deliveries.failed += 1,
+            }
+            if outcome.is_err() && deliveries.failed == 1 {
+                drop(counts);
+                // Told once of each: what fails once mostly fails again.
+                tracing::warn!(
+                    "{} failed at {name}; the work goes on without it, `metrics events` counts",
+                    subscriber.name()
+                );
             }
         }
+    }
+}
+
+impl EventStatistics for EventBus {
+    fn event_counts(&self) -> Vec<EventCount> {
+        let counts = self.counts();
+        let published = counts.published.iter().map(|(&event, &count)| EventCount {
+            event: event.to_owned(),
+            subscriber: String::new(),
+            delivered: count,
+            failed: 0,
+            slowest_us: 0,
+        });
+        let deliveries = counts.deliveries.iter();
+        let delivered = deliveries.map(|(&(place, event), deliveries)| EventCount {
+            event: event.to_owned(),
+            subscriber: self.subscribers[place].name().to_owned(),
+            delivered: deliveries.delivered,
+            failed: deliveries.failed,
+            slowest_us: u64::try_from(deliveries.slowest.as_micros()).unwrap_or(u64::MAX),
+        });
+        published.chain(delivered).collect()
     }
 }
 
@@ -149,12 +151,30 @@ mod tests {
         }
     }
 
+    /// Subscriber, event, delivered and failed; what was published has no subscriber.
+    fn counts(bus: &EventBus) -> Vec<(String, String, u64, u64)> {
+        let counts = bus.event_counts().into_iter();
+        counts
+            .map(|count| (count.subscriber, count.event, count.delivered, count.failed))
+            .collect()
+    }
+
+    fn count(
+        subscriber: &str,
+        event: &str,
+        delivered: u64,
+        failed: u64,
+    ) -> (String, String, u64, u64) {
+        (subscriber.into(), event.into(), delivered, failed)
+    }
+
     fn waited() -> Event {
         Event::RateLimitWaited { wait_ms: 1 }
     }
 
     fn quarantined() -> Event {
         Event::BarsQuarantined {
+            dataset: "alpaca/sip/raw".parse().unwrap(),
             symbol: "A".into(),
             rows: 1,
         }
@@ -174,8 +194,11 @@ mod tests {
         assert_eq!(*first.heard.lock().unwrap(), expected);
         assert_eq!(*second.heard.lock().unwrap(), expected);
         assert_eq!(
-            bus.published(),
-            [("BarsQuarantined", 1), ("RateLimitWaited", 2)]
+            counts(&bus)[..2],
+            [
+                count("", "BarsQuarantined", 1, 0),
+                count("", "RateLimitWaited", 2, 0)
+            ]
         );
     }
 
@@ -196,19 +219,13 @@ mod tests {
             *good.heard.lock().unwrap(),
             ["RateLimitWaited", "BarsQuarantined"]
         );
-        let count = |subscriber, event, delivered, failed| DeliveryCount {
-            subscriber,
-            event,
-            delivered,
-            failed,
-        };
         let expected = [
             count("bad", "BarsQuarantined", 1, 0),
             count("bad", "RateLimitWaited", 0, 1),
             count("good", "BarsQuarantined", 1, 0),
             count("good", "RateLimitWaited", 1, 0),
         ];
-        assert_eq!(bus.deliveries(), expected);
+        assert_eq!(counts(&bus)[2..], expected);
     }
 
     #[test]
@@ -221,15 +238,36 @@ mod tests {
                 scope.spawn(|| (0..100).for_each(|_| bus.publish(&waited())));
             }
         });
-        assert_eq!(bus.published(), [("RateLimitWaited", 400)]);
-        assert_eq!(bus.deliveries()[0].delivered, 400);
+        assert_eq!(
+            counts(&bus),
+            [
+                count("", "RateLimitWaited", 400, 0),
+                count("listener", "RateLimitWaited", 400, 0)
+            ]
+        );
     }
 
     #[test]
     fn without_subscribers_events_are_only_counted() {
         let bus = EventBus::builder().build();
         bus.publish(&waited());
-        assert_eq!(bus.published(), [("RateLimitWaited", 1)]);
-        assert!(bus.deliveries().is_empty());
+        assert_eq!(counts(&bus), [count("", "RateLimitWaited", 1, 0)]);
+    }
+
+    #[test]
+    fn the_slowest_delivery_is_known() {
+        struct Slow;
+        impl EventSubscriber for Slow {
+            fn name(&self) -> &'static str {
+                "slow"
+            }
+
+            fn receive(&self, _event: &Event) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        let bus = EventBus::builder().subscribe(Arc::new(Slow)).build();
+        bus.publish(&waited());
+        assert!(bus.event_counts()[1].slowest_us >= 2_000);
     }
 }

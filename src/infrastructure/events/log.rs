@@ -29,6 +29,7 @@ impl EventSubscriber for LogSubscriber {
                 units,
                 requests,
                 expected_rows,
+                ..
             } => {
                 info!(%job, symbols, units, requests, expected_rows, "job started");
             }
@@ -38,6 +39,22 @@ impl EventSubscriber for LogSubscriber {
                 wire_bytes,
             } => {
                 debug!(%job, rows, wire_bytes, "page fetched");
+            }
+            Event::JobCounted { dataset, counts } => {
+                debug!(
+                    rows_received = counts.rows_received,
+                    rows_new = counts.rows_new,
+                    requests = counts.requests,
+                    "counted {dataset}"
+                );
+            }
+            Event::RequestAnswered {
+                host,
+                result,
+                took_us,
+            } => {
+                let result = result.as_str();
+                debug!(result, took_us, "request to {}", shown(host));
             }
             Event::RequestRetried {
                 attempt,
@@ -81,7 +98,7 @@ impl EventSubscriber for LogSubscriber {
             } => {
                 debug!(rows, rows_new, rows_revised, bytes, "committed {key}");
             }
-            Event::BarsQuarantined { symbol, rows } => {
+            Event::BarsQuarantined { symbol, rows, .. } => {
                 warn!(
                     rows,
                     "bars of {} break a rule and are in quarantine",
@@ -93,6 +110,7 @@ impl EventSubscriber for LogSubscriber {
                 date,
                 stored_rows,
                 answered_rows,
+                ..
             } => {
                 warn!(
                     stored_rows,
@@ -101,7 +119,7 @@ impl EventSubscriber for LogSubscriber {
                      refused; --accept-shrink takes it"
                 );
             }
-            Event::SymbolFailed { symbol, reason } => {
+            Event::SymbolFailed { symbol, reason, .. } => {
                 // The closing summary lists them; a unit of two hundred symbols fails as one.
                 info!("{symbol} failed: {}", shown(reason));
             }
@@ -177,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::domain::JobId;
+    use crate::domain::event::RequestResult;
     use crate::domain::job::{JobCounts, JobState};
 
     #[derive(Clone, Default)]
@@ -213,8 +232,9 @@ mod tests {
     fn every_kind() -> Vec<Event> {
         let job = JobId(7);
         let symbol = || "AAPL".parse().unwrap();
+        let dataset = || "alpaca/sip/raw".parse().unwrap();
         let key = crate::domain::PartitionKey {
-            dataset: "alpaca/sip/raw".parse().unwrap(),
+            dataset: dataset(),
             timeframe: crate::domain::Timeframe::M1,
             symbol: symbol(),
             period: "2024-07".parse().unwrap(),
@@ -222,6 +242,7 @@ mod tests {
         vec![
             Event::JobStarted {
                 job,
+                dataset: dataset(),
                 symbols: 1,
                 units: 2,
                 requests: 3,
@@ -231,6 +252,15 @@ mod tests {
                 job,
                 rows: 5,
                 wire_bytes: 6,
+            },
+            Event::JobCounted {
+                dataset: dataset(),
+                counts: JobCounts::default(),
+            },
+            Event::RequestAnswered {
+                host: "data.alpaca.markets".into(),
+                result: RequestResult::Ok,
+                took_us: 1,
             },
             Event::RequestRetried {
                 attempt: 1,
@@ -253,17 +283,21 @@ mod tests {
                 bytes: 10,
             },
             Event::BarsQuarantined {
+                dataset: dataset(),
                 symbol: "AAPL".into(),
                 rows: 11,
             },
             Event::ShrinkRefused {
+                dataset: dataset(),
                 symbol: symbol(),
                 date: "2024-07-02".parse().unwrap(),
                 stored_rows: 12,
                 answered_rows: 13,
             },
             Event::SymbolFailed {
+                dataset: dataset(),
                 symbol: symbol(),
+                kind: "invalid_symbol",
                 reason: "no such symbol".into(),
             },
             Event::JobFinished {

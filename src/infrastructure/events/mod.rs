@@ -4,9 +4,11 @@ mod bus;
 mod log;
 mod progress;
 
-pub use bus::{DeliveryCount, EventBus, EventBusBuilder};
+pub use bus::{EventBus, EventBusBuilder};
 pub use log::LogSubscriber;
-pub use progress::{ProgressAwareStderr, ProgressSubscriber, progress_aware_stderr};
+pub use progress::{
+    ProgressAwareStderr, ProgressSubscriber, end_progress_line, progress_aware_stderr,
+};
 
 /// Foreign text for one line of a terminal: control characters are shown instead of obeyed.
 fn shown(text: &str) -> String {

@@ -179,7 +179,10 @@ impl Tally {
                 self.warnings += 1;
                 self.step_done();
             }
-            Event::JobFinished { .. } => {}
+            // Pages and partitions tell as much, and are what goes on.
+            Event::JobCounted { .. }
+            | Event::RequestAnswered { .. }
+            | Event::JobFinished { .. } => {}
         }
     }
 
@@ -249,6 +252,14 @@ fn per_second(rows: u64, elapsed: Duration) -> Option<u64> {
 /// A wait in seconds with one digit after the point.
 fn seconds(wait_ms: u64) -> String {
     format!("{}.{} s", wait_ms / 1000, wait_ms % 1000 / 100)
+}
+
+/// Takes the progress line away, if there is one: what comes next on stderr is the end of the work.
+pub fn end_progress_line() {
+    let line = LINE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(line) = line.and_then(|line| line.upgrade()) {
+        line.finish_and_clear();
+    }
 }
 
 /// Standard error for log lines: the progress line makes room for them and comes back below.

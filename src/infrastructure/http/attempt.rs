@@ -8,6 +8,9 @@ use reqwest::header::{
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::Instant;
 
+use crate::domain::Event;
+use crate::domain::event::RequestResult;
+
 use super::client::HttpClient;
 use super::error::{HttpError, HttpErrorKind};
 use super::hints::{Pause, ServerHints};
@@ -238,8 +241,20 @@ impl<T: Send, E: Send> Repeatable for Get<'_, T, E> {
         let result = self.send().await;
         let took = began.elapsed();
         match result {
-            Ok(answer) => self.judge(answer, took, budget),
+            Ok(answer) => {
+                let outcome = self.judge(answer, took, budget);
+                if let Outcome::Final(Ok(decoded))
+                | Outcome::Retryable {
+                    result: Ok(decoded),
+                    ..
+                } = &outcome
+                {
+                    self.tell(decoded.result(), took);
+                }
+                outcome
+            }
             Err(error) => {
+                self.tell(error.kind.result(), took);
                 tracing::debug!(attempt = self.sent, ?took, error = %error, "request failed");
                 if !error.kind.is_retryable() {
                     return Outcome::Final(Err(error));
@@ -263,7 +278,29 @@ impl<T: Send, E: Send> Repeatable for Get<'_, T, E> {
     }
 }
 
+impl<T, E> Decoded<T, E> {
+    fn result(&self) -> RequestResult {
+        match &self.content {
+            Some(Ok(_)) => RequestResult::Ok,
+            Some(Err(_)) => RequestResult::Broken,
+            None if self.answer.status == StatusCode::TOO_MANY_REQUESTS => {
+                RequestResult::RateLimited
+            }
+            None if self.answer.status.is_server_error() => RequestResult::ServerError,
+            None => RequestResult::Refused,
+        }
+    }
+}
+
 impl<T: Send, E: Send> Get<'_, T, E> {
+    fn tell(&self, result: RequestResult, took: Duration) {
+        self.client.publisher.publish(&Event::RequestAnswered {
+            host: self.client.host.clone(),
+            result,
+            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        });
+    }
+
     fn judge(
         &self,
         mut answer: HttpAnswer,

@@ -100,7 +100,7 @@ pub struct HttpClient {
     pub(super) breaker: CircuitBreaker,
     base: BaseUrl,
     retry: RetryPolicy,
-    publisher: Arc<dyn EventPublisher>,
+    pub(super) publisher: Arc<dyn EventPublisher>,
 }
 
 impl HttpClient {

@@ -6,6 +6,7 @@ use std::io;
 use thiserror::Error;
 
 use super::printable::printable;
+use crate::domain::event::RequestResult;
 
 /// The most characters of a cause that go into a message.
 const MAX_CAUSE_CHARS: usize = 160;
@@ -42,6 +43,20 @@ impl HttpErrorKind {
             self,
             Self::Unreachable | Self::TimedOut | Self::Broken | Self::BadEncoding
         )
+    }
+
+    /// What the failure counts as.
+    pub(super) const fn result(self) -> RequestResult {
+        match self {
+            Self::TimedOut => RequestResult::TimedOut,
+            Self::Invalid | Self::Unreachable | Self::Tls | Self::CircuitOpen => {
+                RequestResult::Unreachable
+            }
+            Self::RateLimited => RequestResult::RateLimited,
+            Self::Broken | Self::BadEncoding | Self::TooLarge | Self::Redirected => {
+                RequestResult::Broken
+            }
+        }
     }
 
     /// Whether the failure speaks against the host's health.

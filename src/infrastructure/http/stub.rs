@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::domain::Event;
+use crate::domain::event::RequestResult;
 use crate::domain::ports::EventPublisher;
 
 /// Remembers every event.
@@ -17,8 +18,21 @@ use crate::domain::ports::EventPublisher;
 pub(in crate::infrastructure) struct Recorder(Mutex<Vec<Event>>);
 
 impl Recorder {
+    /// All events but those of which every attempt publishes one.
     pub(in crate::infrastructure) fn events(&self) -> Vec<Event> {
-        self.0.lock().unwrap().clone()
+        let mut events = self.0.lock().unwrap().clone();
+        events.retain(|event| !matches!(event, Event::RequestAnswered { .. }));
+        events
+    }
+
+    /// How each attempt ended.
+    pub(in crate::infrastructure) fn results(&self) -> Vec<RequestResult> {
+        let events = self.0.lock().unwrap();
+        let results = events.iter().filter_map(|event| match event {
+            Event::RequestAnswered { result, .. } => Some(*result),
+            _ => None,
+        });
+        results.collect()
     }
 }
 

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use tokio::io::AsyncWriteExt;
 
 use crate::domain::Event;
+use crate::domain::event::RequestResult;
 use crate::domain::ports::EventPublisher;
 
 use super::stub::{Recorder, Reply, Stub};
@@ -159,6 +160,15 @@ async fn damaged_bodies_are_discarded_whole_and_asked_for_again() {
             setup.recorder.events()[..],
             [Event::RequestRetried { attempt: 1, .. }]
         ));
+        let first = match damaged {
+            Reply::Silence => RequestResult::TimedOut,
+            _ => RequestResult::Broken,
+        };
+        assert_eq!(
+            setup.recorder.results(),
+            [first, RequestResult::Ok],
+            "{damaged:?}"
+        );
     }
 }
 
@@ -211,6 +221,12 @@ async fn passing_failures_of_the_server_are_retried() {
             panic!("{code}: no retry was published");
         };
         assert_eq!(*reason, format!("status {code}"));
+        let first = match code {
+            429 => RequestResult::RateLimited,
+            408 | 425 => RequestResult::Refused,
+            _ => RequestResult::ServerError,
+        };
+        assert_eq!(setup.recorder.results(), [first, RequestResult::Ok]);
     }
 }
 

@@ -36,6 +36,17 @@ impl DataDirectory {
         Ok(!disk::list_files_below(&self.lake())?.is_empty())
     }
 
+    /// Refuses a lake that cannot be listed.
+    ///
+    /// # Errors
+    /// When it is not there or may not be read.
+    pub fn check_lake(&self) -> Result<(), StoreError> {
+        let lake = self.lake();
+        std::fs::read_dir(&lake)
+            .map(|_| ())
+            .map_err(|error| disk::io_failure("list", &lake, error))
+    }
+
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root

@@ -24,7 +24,7 @@ pub(super) struct Migration {
 }
 
 /// Every migration, oldest first; the n-th leads to schema version n. Append only.
-pub(super) const MIGRATIONS: [Migration; 4] = [
+pub(super) const MIGRATIONS: [Migration; 5] = [
     Migration {
         name: "0001_initial",
         sql: include_str!("../../../migrations/0001_initial.sql"),
@@ -40,6 +40,10 @@ pub(super) const MIGRATIONS: [Migration; 4] = [
     Migration {
         name: "0004_findings",
         sql: include_str!("../../../migrations/0004_findings.sql"),
+    },
+    Migration {
+        name: "0005_metrics",
+        sql: include_str!("../../../migrations/0005_metrics.sql"),
     },
 ];
 

@@ -1,5 +1,5 @@
 //! The SQLite database of a data directory: completeness ledger, catalog of the lake, quarantine, revisions,
-//! checkpoints, jobs and findings.
+//! checkpoints, jobs, findings and measurements.
 //!
 //! Reading order: `pool` (what a handle promises), `migrate`, then one file for each repository. Every
 //! repository's writes exist twice: as a method that is a transaction of its own, and as a function ending
@@ -16,6 +16,7 @@ pub(in crate::infrastructure) mod failure;
 pub(in crate::infrastructure) mod fence;
 mod finding;
 pub(in crate::infrastructure) mod job;
+mod metrics;
 mod migrate;
 pub(in crate::infrastructure) mod ohlcv;
 mod pool;
@@ -23,6 +24,7 @@ pub(in crate::infrastructure) mod redo;
 mod selection;
 mod series;
 mod status;
+mod stock;
 pub(in crate::infrastructure) mod symbol_bars;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ pub use connect::library_version;
 pub use fence::CommitSummary;
 pub use finding::SqliteFindingRepository;
 pub use job::{PrunedJobs, SqliteJobRepository};
+pub use metrics::SqliteMetricsRepository;
 pub use ohlcv::SqliteOhlcvRepository;
 pub use pool::Database;
 pub use redo::RedoRecord;

@@ -10,9 +10,10 @@ use crate::domain::session::SessionDate;
 use crate::domain::symbol::Symbol;
 use crate::domain::timeframe::Timeframe;
 
-/// What is held of the minute bars of each series, ordered by dataset and symbol; no symbols means all.
+/// What is held of each series, ordered by dataset, symbol and frame; no symbols means all.
 ///
-/// Rows are counted by the catalog's files, and by the ledger where no file is catalogued.
+/// Rows are counted by the catalog's files, and by the ledger where no file is catalogued. Of derived bars only files, rows and
+/// bytes are known: sessions are asked for in minutes alone.
 pub(super) fn list_status_in(
     conn: &Connection,
     symbols: &[Symbol],
@@ -50,8 +51,45 @@ pub(super) fn list_status_in(
             .collect()
     };
     let mut statuses = list().during(conn, "sum up what is held")?;
-    statuses.sort_by(|a, b| (&a.dataset, &a.symbol).cmp(&(&b.dataset, &b.symbol)));
+    statuses.extend(list_derived_in(conn, symbols)?);
+    statuses.sort_by(|a, b| {
+        let place = |status: &SeriesStatus| (status.dataset.clone(), status.symbol.clone());
+        (place(a), a.timeframe).cmp(&(place(b), b.timeframe))
+    });
     Ok(statuses)
+}
+
+fn list_derived_in(conn: &Connection, symbols: &[Symbol]) -> Result<Vec<SeriesStatus>, StoreError> {
+    let mut of_symbols = Conditions::default();
+    of_symbols.and_symbols("symbol IN (SELECT value FROM json_each(?))", symbols);
+    let sql = format!(
+        "WITH wanted AS MATERIALIZED (SELECT series_id, dataset, symbol FROM series{})
+         SELECT dataset, symbol, timeframe, min(first_session_day), max(last_session_day),
+                sum(rows), sum(bytes)
+         FROM wanted JOIN partition_file USING (series_id)
+         WHERE timeframe <> '1m' GROUP BY series_id, timeframe",
+        of_symbols.sql()
+    );
+    let list = || -> rusqlite::Result<Vec<SeriesStatus>> {
+        conn.prepare_cached(&sql)?
+            .query_map(of_symbols.values(), |row| {
+                let mut columns = Columns::of(row);
+                Ok(SeriesStatus {
+                    dataset: columns.parsed()?,
+                    symbol: columns.parsed()?,
+                    timeframe: columns.parsed()?,
+                    sessions: Some((columns.session_date()?, columns.session_date()?)),
+                    asked_sessions: 0,
+                    filled_sessions: 0,
+                    regular_minutes: 0,
+                    expected_minutes: 0,
+                    rows: columns.count()?,
+                    bytes: columns.count()?,
+                })
+            })?
+            .collect()
+    };
+    list().during(conn, "sum up derived bars")
 }
 
 /// The series that were ever asked for, ordered by dataset and symbol; no symbols means all.

@@ -6,7 +6,7 @@ use indicatif::TermLike;
 
 use super::*;
 use crate::domain::job::{JobCounts, JobState};
-use crate::domain::{JobId, PartitionKey, Timeframe};
+use crate::domain::{Dataset, JobId, PartitionKey, Timeframe};
 
 /// A terminal that remembers what is written and whether the line is blank.
 #[derive(Debug, Clone)]
@@ -73,9 +73,14 @@ impl TermLike for Screen {
     }
 }
 
+fn dataset() -> Dataset {
+    "alpaca/sip/raw".parse().unwrap()
+}
+
 fn started() -> Event {
     Event::JobStarted {
         job: JobId(1),
+        dataset: dataset(),
         symbols: 3,
         units: 2,
         requests: 10,
@@ -93,7 +98,7 @@ fn page() -> Event {
 
 fn committed(symbol: &str) -> Event {
     let key = PartitionKey {
-        dataset: "alpaca/sip/raw".parse().unwrap(),
+        dataset: dataset(),
         timeframe: Timeframe::M1,
         symbol: symbol.parse().unwrap(),
         period: "2024-07".parse().unwrap(),
@@ -204,17 +209,21 @@ fn trouble_is_counted() {
     let events = [
         started(),
         Event::BarsQuarantined {
+            dataset: dataset(),
             symbol: "A".into(),
             rows: 5,
         },
         Event::ShrinkRefused {
+            dataset: dataset(),
             symbol: symbol(),
             date: "2024-07-02".parse().unwrap(),
             stored_rows: 9,
             answered_rows: 1,
         },
         Event::SymbolFailed {
+            dataset: dataset(),
             symbol: symbol(),
+            kind: "internal",
             reason: "x".into(),
         },
     ];

@@ -3,12 +3,14 @@
 mod catalog;
 mod checkpoint;
 mod job;
+mod metrics;
 mod migrate;
 mod ohlcv;
 mod opening;
 mod pool;
 mod redo;
 mod status;
+mod stock;
 mod symbol_bars;
 
 use tempfile::TempDir;

@@ -113,7 +113,7 @@ fn status_sums_up_by_series_in_order() {
 }
 
 #[test]
-fn status_counts_rows_and_bytes_by_the_minute_files() {
+fn status_counts_minutes_by_their_files_and_derived_bars_beside_them() {
     let (_folder, database) = database();
     let ledger = ledger(&database);
     ledger
@@ -135,7 +135,7 @@ fn status_counts_rows_and_bytes_by_the_minute_files() {
         .iter()
         .map(|status| (status.rows, status.bytes, status.asked_sessions))
         .collect();
-    assert_eq!(held, [(7700, 2000, 2), (5, 1000, 0)]);
+    assert_eq!(held, [(7700, 2000, 2), (120, 1000, 0), (5, 1000, 0)]);
     assert_eq!(
         statuses[0].sessions,
         Some((date("2024-06-03"), date("2024-07-02")))
