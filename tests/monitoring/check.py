@@ -137,8 +137,8 @@ def main():
 
     try:
         config = folder / "marketpipe.toml"
-        # Two requests a second, so that the ingest lasts longer than a scrape.
-        config.write_text("[providers.alpaca]\nrequests_per_minute = 120\n")
+        # One request a second and one unit after the other, so that the ingest commits several times between scrapes.
+        config.write_text("[ingest]\nparallel = 1\n[providers.alpaca]\nrequests_per_minute = 60\n")
         environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")}
         ours = ["--config", str(config), "--data-dir", str(folder / "data"), "--format", "json"]
         server = start(["fake-alpaca", "--port", "0", "--symbols", "AAPL,MSFT,SPY", "--start", "2023-01-03", "--end", "2024-12-31"])
