@@ -42,6 +42,16 @@ pub(crate) fn kills() -> u32 {
     })
 }
 
+/// Each stored row was counted as new by the job that stored it, also where recovery finished its commit.
+fn assert_jobs_counted_each_row(data: &Path) {
+    let database = rusqlite::Connection::open(data.join("marketpipe.db")).unwrap();
+    let sum = |sql: &str| -> i64 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(
+        sum("SELECT sum(rows_new) FROM job"),
+        sum("SELECT sum(rows) FROM partition_file")
+    );
+}
+
 /// A run that was begun and not waited for.
 fn begin(lab: &Lab, symbols: &str) -> Child {
     lab.command(&arguments(symbols))
@@ -139,6 +149,7 @@ fn each_killed_run_is_made_good_by_one_plain_rerun() {
         });
         assert!(files.eq(expected.clone()), "kill {kill} after {share}");
         assert_catalog_agrees(data.path());
+        assert_jobs_counted_each_row(data.path());
     }
     println!(
         "{} runs were killed, {cut_short} of them before their end",
@@ -164,6 +175,7 @@ fn killed_again_and_again_the_lake_is_the_undisturbed_one() {
     lab.done(&arguments(SYMBOLS));
     assert_eq!(lab.files(), reference.files());
     assert_catalog_agrees(&lab.data());
+    assert_jobs_counted_each_row(&lab.data());
 }
 
 #[test]

@@ -26,7 +26,9 @@ use crate::infrastructure::sqlite::ohlcv::{
     delete_revisions_in, put_quarantined_in, put_revisions_in, release_quarantined_in,
 };
 use crate::infrastructure::sqlite::symbol_bars::put_sessions_in;
-use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, RedoRecord, fence, redo};
+use crate::infrastructure::sqlite::{
+    CatalogFile, CommitSummary, JobShare, RedoRecord, fence, redo,
+};
 
 use super::lock::{LockGuard, PublishLock, lock_store};
 use super::prepare::{DerivedFrom, FileChange, PreparedPartition};
@@ -146,7 +148,7 @@ impl LakeStore {
             fence::check_epoch_in(transaction, epoch)?;
             let records: Vec<RedoRecord> = prepared
                 .iter()
-                .filter_map(|partition| redo_record(partition, epoch, batch.at_us))
+                .filter_map(|partition| redo_record(partition, epoch, batch))
                 .collect();
             for record in &records {
                 let present = find_entry_in(transaction, &record.file.file.key)?;
@@ -397,7 +399,11 @@ fn spec_hash(partition: &PreparedPartition) -> Option<String> {
     derived.map(|derived| derived.spec_hash.clone())
 }
 
-fn redo_record(partition: &PreparedPartition, epoch: i64, at_us: i64) -> Option<RedoRecord> {
+fn redo_record(
+    partition: &PreparedPartition,
+    epoch: i64,
+    batch: &CommitContext<'_>,
+) -> Option<RedoRecord> {
     let (file, staged_name, old_sha256) = match &partition.change {
         FileChange::Keep => return None,
         FileChange::Replace {
@@ -419,11 +425,17 @@ fn redo_record(partition: &PreparedPartition, epoch: i64, at_us: i64) -> Option<
         spec_hash: spec_hash(partition),
         commit_seq: None,
     };
+    let counts = partition.receipt.counts();
     Some(RedoRecord {
         file,
         staged_name,
         old_sha256,
         epoch,
-        created_at_us: at_us,
+        created_at_us: batch.at_us,
+        share: JobShare {
+            job: batch.job,
+            rows_new: counts.rows_new,
+            rows_revised: counts.rows_revised,
+        },
     })
 }

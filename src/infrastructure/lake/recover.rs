@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::domain::Event;
 use crate::domain::digest::hex_sha256;
+use crate::domain::job::{JobCounts, JobId};
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
-use crate::infrastructure::sqlite::{CommitSummary, RedoRecord, fence, redo};
+use crate::infrastructure::sqlite::job::add_counts_in;
+use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, redo};
 
 use super::commit::take_back_revisions;
 use super::lock::PublishLock;
@@ -21,6 +24,17 @@ enum Verdict {
     Remove,
     /// Nothing of it can be seen; the record is dropped and the next run asks again.
     Forget,
+}
+
+/// The job of a change that was finished late, and what it counts then; none for derived bars.
+fn counts_of(share: &JobShare) -> Option<(JobId, JobCounts)> {
+    let counts = JobCounts {
+        rows_new: share.rows_new,
+        rows_revised: share.rows_revised,
+        files_written: 1,
+        ..JobCounts::default()
+    };
+    share.job.map(|job| (job, counts))
 }
 
 impl LakeStore {
@@ -50,15 +64,26 @@ impl LakeStore {
         };
         tracing::info!(path = %record.file.path, "finished what an interrupted commit left");
         let key = &record.file.file.key;
+        let counts = match verdict {
+            Verdict::Finish | Verdict::Remove => counts_of(&record.share),
+            Verdict::Forget => None,
+        };
         self.database.write(|transaction| {
+            if let Some((job, counts)) = &counts {
+                match add_counts_in(transaction, *job, counts) {
+                    // It was forgotten meanwhile, and its counters with it.
+                    Err(error) if error.kind == StoreErrorKind::Missing => {}
+                    added => added?,
+                }
+            }
             match verdict {
                 Verdict::Finish => {
                     let summary = CommitSummary {
-                        job: None,
+                        job: record.share.job,
                         at_us: record.created_at_us,
                         partitions: 1,
-                        rows_new: 0,
-                        rows_revised: 0,
+                        rows_new: record.share.rows_new,
+                        rows_revised: record.share.rows_revised,
                     };
                     let commit_seq = fence::append_commit_in(transaction, &summary)?;
                     put_files_in(transaction, std::slice::from_ref(&record.file), commit_seq)?;
@@ -68,7 +93,12 @@ impl LakeStore {
             }
             redo::delete_redo_in(transaction, std::slice::from_ref(&record.file.path))?;
             Ok(())
-        })
+        })?;
+        if let Some((_, counts)) = counts {
+            let dataset = key.dataset.clone();
+            self.events.publish(&Event::JobCounted { dataset, counts });
+        }
+        Ok(())
     }
 
     fn redo_replacement(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {

@@ -24,7 +24,7 @@ pub(super) struct Migration {
 }
 
 /// Every migration, oldest first; the n-th leads to schema version n. Append only.
-pub(super) const MIGRATIONS: [Migration; 5] = [
+pub(super) const MIGRATIONS: [Migration; 6] = [
     Migration {
         name: "0001_initial",
         sql: include_str!("../../../migrations/0001_initial.sql"),
@@ -44,6 +44,10 @@ pub(super) const MIGRATIONS: [Migration; 5] = [
     Migration {
         name: "0005_metrics",
         sql: include_str!("../../../migrations/0005_metrics.sql"),
+    },
+    Migration {
+        name: "0006_redo_counts",
+        sql: include_str!("../../../migrations/0006_redo_counts.sql"),
     },
 ];
 

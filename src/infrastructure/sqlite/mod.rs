@@ -38,5 +38,5 @@ pub use job::{PrunedJobs, SqliteJobRepository};
 pub use metrics::SqliteMetricsRepository;
 pub use ohlcv::SqliteOhlcvRepository;
 pub use pool::Database;
-pub use redo::RedoRecord;
+pub use redo::{JobShare, RedoRecord};
 pub use symbol_bars::SqliteSymbolBarsRepository;

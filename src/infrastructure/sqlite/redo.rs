@@ -7,11 +7,23 @@ use super::catalog::{CatalogFile, catalog_file};
 use super::columns::{Columns, stored_count};
 use super::failure::During;
 use super::series::series_id_in;
+use crate::domain::job::JobId;
 use crate::domain::ports::StoreError;
+
+/// What a change brings to its job's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JobShare {
+    /// The job; derived bars have none.
+    pub job: Option<JobId>,
+    /// Rows for minutes that were not stored before.
+    pub rows_new: u64,
+    /// Rows replaced or withdrawn.
+    pub rows_revised: u64,
+}
 
 /// A file that is staged or was just renamed.
 ///
-/// It holds the catalog row to be. What else the lost transaction would have written, the ledger's sessions
+/// It holds the catalog row to be, and what it brings to its job. What else the lost transaction would have written, the ledger's sessions
 /// above all, is asked for again by the next run, which is always safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedoRecord {
@@ -25,6 +37,8 @@ pub struct RedoRecord {
     pub epoch: i64,
     /// When, UTC microseconds.
     pub created_at_us: i64,
+    /// What its job counts of it.
+    pub share: JobShare,
 }
 
 /// Writes redo records. A record of the same path is an error: recovery comes first.
@@ -45,6 +59,7 @@ pub(in crate::infrastructure) fn put_redo_in(
         old_sha256,
         epoch,
         created_at_us,
+        share,
     } in records
     {
         let series_id = series_id_in(transaction, &file.key.dataset, &file.key.symbol)?;
@@ -54,8 +69,8 @@ pub(in crate::infrastructure) fn put_redo_in(
                      (path, series_id, timeframe, period, new_sha256, content_hash, bytes, rows,
                       first_ts_us, last_ts_us, first_session_day, last_session_day,
                       schema_version, spec_hash,
-                      staged_name, old_sha256, epoch, created_at_us)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      staged_name, old_sha256, epoch, created_at_us, job_id, rows_new, rows_revised)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .and_then(|mut insert| {
                 insert.execute(params![
@@ -77,6 +92,9 @@ pub(in crate::infrastructure) fn put_redo_in(
                     old_sha256,
                     epoch,
                     created_at_us,
+                    share.job.map(|job| job.0),
+                    stored_count(share.rows_new),
+                    stored_count(share.rows_revised),
                 ])
             })
             .during(transaction, format_args!("write the redo record of {path}"))?;
@@ -93,7 +111,8 @@ pub(in crate::infrastructure) fn list_redo_in(
             "SELECT dataset, symbol, timeframe, period, path, new_sha256, content_hash, bytes, rows,
                     first_ts_us, last_ts_us, first_session_day, last_session_day, schema_version,
                     spec_hash, NULL,
-                    staged_name, old_sha256, epoch, created_at_us
+                    staged_name, old_sha256, epoch, created_at_us, job_id,
+                    pending.rows_new, pending.rows_revised
              FROM pending JOIN series USING (series_id) ORDER BY path",
         )?
         .query_map([], redo_record)?
@@ -125,5 +144,10 @@ fn redo_record(row: &Row<'_>) -> rusqlite::Result<RedoRecord> {
         old_sha256: columns.take()?,
         epoch: columns.take()?,
         created_at_us: columns.take()?,
+        share: JobShare {
+            job: columns.take::<Option<i64>>()?.map(JobId),
+            rows_new: columns.count()?,
+            rows_revised: columns.count()?,
+        },
     })
 }

@@ -65,6 +65,11 @@ pub(super) fn redo(name: &str, epoch: i64) -> RedoRecord {
         old_sha256: Some("d4".into()),
         epoch,
         created_at_us: 8,
+        share: JobShare {
+            job: Some(JobId(3)),
+            rows_new: 5,
+            rows_revised: 2,
+        },
     }
 }
 
