@@ -30,7 +30,7 @@ impl App {
         let ports = RecordingPorts {
             recorder,
             events: Arc::clone(events) as Arc<dyn EventStatistics>,
-            repository: Some(Arc::clone(&stores.metrics) as Arc<dyn MetricsRepository>),
+            repository: Arc::clone(&stores.metrics) as Arc<dyn MetricsRepository>,
             clock: self.clock(),
         };
         let retention = Retention {

@@ -42,7 +42,10 @@ pub(super) fn run(session: &CliSession, args: &MetricsArgs) -> Result<Exit, CliE
             history(session, name, since.since, *every)
         }
         Some(MetricsCommand::List) => list(session),
-        Some(MetricsCommand::Runs { limit }) => write_runs(session, &session.job_stores()?, *limit),
+        Some(MetricsCommand::Runs { limit }) => {
+            let rows = run_rows(session, &session.job_stores()?, *limit)?;
+            session.write_rows("runs", &RUN_COLUMNS, rows)
+        }
         Some(MetricsCommand::Symbols) => symbols(session),
         Some(MetricsCommand::Events) => {
             let stores = session.job_stores()?;
@@ -77,14 +80,20 @@ fn summary(session: &CliSession, since: Duration) -> Result<Exit, CliError> {
     if session.format() != OutputFormat::Table {
         return session.write_rows("metrics", &FIGURE_COLUMNS, figures.iter().map(figure_row));
     }
-    write_runs(session, &stores, RUNS_ABOVE)?;
+    let runs = run_rows(session, &stores, RUNS_ABOVE)?;
+    session.write_fitting("runs", &RUN_COLUMNS, runs, &RUN_COLUMNS_TO_DROP)?;
     session.write_text("\n")?;
     let mut rows: Vec<[String; 7]> = figures.iter().map(shown_row).collect();
     for column in ALIGNED_COLUMNS {
         align_right(&mut rows, column);
     }
     let rows = rows.into_iter().map(|row| row.map(Value::Text).to_vec());
-    session.write_rows("metrics", &SHOWN_COLUMNS, rows)
+    session.write_fitting(
+        "metrics",
+        &SHOWN_COLUMNS,
+        rows.collect(),
+        &SHOWN_COLUMNS_TO_DROP,
+    )
 }
 
 /// Numbers with their units are texts: they are put one below the other here.
@@ -122,6 +131,9 @@ const SHOWN_COLUMNS: [&str; 7] = ["group", "figure", "of", "value", "usual", "ch
 
 /// The places of value, usual value and change among them.
 const ALIGNED_COLUMNS: [usize; 3] = [3, 4, 5];
+
+/// What a narrow terminal can do without, the least missed first.
+const SHOWN_COLUMNS_TO_DROP: [&str; 4] = ["trend", "group", "usual", "change"];
 
 fn shown_row(figure: &Figure) -> [String; 7] {
     let shown = |number: Option<f64>| {
@@ -186,8 +198,16 @@ const RUN_COLUMNS: [&str; 10] = [
     "last_seen",
 ];
 
-/// Writes the newest runs. The jobs of dead processes are closed when `stores` come from [`CliSession::job_stores`].
-fn write_runs(session: &CliSession, stores: &Stores, limit: u32) -> Result<Exit, CliError> {
+/// What a narrow terminal can do without, the least missed first.
+const RUN_COLUMNS_TO_DROP: [&str; 5] =
+    ["last_seen", "job", "rows_per_second", "failures", "seconds"];
+
+/// The newest runs. The jobs of dead processes are closed when `stores` come from [`CliSession::job_stores`].
+fn run_rows(
+    session: &CliSession,
+    stores: &Stores,
+    limit: u32,
+) -> Result<Vec<Vec<Value>>, CliError> {
     let now_us = session.app.clock().now_us();
     let mut rows = Vec::new();
     for run in stores.metrics.list_runs(limit)? {
@@ -206,7 +226,7 @@ fn write_runs(session: &CliSession, stores: &Stores, limit: u32) -> Result<Exit,
         };
         rows.push(run_row(&run, is_lost));
     }
-    session.write_rows("runs", &RUN_COLUMNS, rows)
+    Ok(rows)
 }
 
 fn run_row(run: &RunRecord, is_lost: bool) -> Vec<Value> {

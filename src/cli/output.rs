@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use thiserror::Error;
 
 pub use human::{counted, human_bytes, human_duration, with_thousands};
+pub use table::table_width;
 pub use terminal::escape_for_terminal;
 
 use json::JsonRows;

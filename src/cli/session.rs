@@ -155,6 +155,28 @@ impl CliSession {
         }
     }
 
+    /// Writes rows as a table for people, without as many of the columns in `to_drop` as the terminal is too narrow for.
+    pub(super) fn write_fitting(
+        &self,
+        name: &str,
+        columns: &[&str],
+        mut rows: Vec<Vec<Value>>,
+        to_drop: &[&str],
+    ) -> Result<Exit, CliError> {
+        let mut columns = columns.to_vec();
+        let width = terminal_width().map_or(usize::MAX, usize::from);
+        for dropped in to_drop {
+            if output::table_width(&columns, &rows) <= width {
+                break;
+            }
+            if let Some(place) = columns.iter().position(|column| column == dropped) {
+                columns.remove(place);
+                rows.iter_mut().for_each(|row| _ = row.remove(place));
+            }
+        }
+        self.write_rows(name, &columns, rows)
+    }
+
     /// Writes words to stdout, between rows that are meant for people.
     pub(super) fn write_text(&self, text: &str) -> Result<(), CliError> {
         match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::gauges::gauges_of;
 use super::recorder::MetricsRecorder;
 use crate::domain::causes::with_causes;
-use crate::domain::metric::{EventCount, Keeping, RunCommand};
-use crate::domain::ports::{Clock, EventStatistics, MetricsRepository, Retention};
+use crate::domain::metric::{EventCount, FAILED, Keeping, RunCommand};
+use crate::domain::ports::{Clock, EventStatistics, MetricsRepository, Retention, StoreError};
 
 /// How often measurements are written: what a killed process loses at most.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -23,8 +23,8 @@ pub struct RecordingPorts {
     pub recorder: Arc<MetricsRecorder>,
     /// Who counts events.
     pub events: Arc<dyn EventStatistics>,
-    /// Where measurements are kept; `None` where none are to be.
-    pub repository: Option<Arc<dyn MetricsRepository>>,
+    /// Where measurements are kept.
+    pub repository: Arc<dyn MetricsRepository>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -62,7 +62,7 @@ impl RunGuard<'_> {
 
 impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
-        self.recorder.end_run("failed");
+        self.recorder.end_run(FAILED);
     }
 }
 
@@ -70,7 +70,7 @@ impl Recording {
     /// Begins to write; first of all what is old is rolled up.
     pub fn begin(ports: RecordingPorts, retention: Retention, process: u32) -> Self {
         let shared = Arc::new(Shared::default());
-        let writer = ports.repository.is_some().then(|| {
+        let writer = {
             let (ports, shared) = (ports.clone(), Arc::clone(&shared));
             std::thread::spawn(move || {
                 roll_up(&ports, retention);
@@ -80,17 +80,19 @@ impl Recording {
                     is_over = waited.unwrap_or_else(PoisonError::into_inner).0;
                     if !*is_over {
                         drop(is_over);
-                        write(&ports, &shared);
+                        if let Err(error) = write(&ports, &shared) {
+                            tracing::debug!("measurements wait: {}", with_causes(&error));
+                        }
                         is_over = lock(&shared.is_over);
                     }
                 }
             })
-        });
+        };
         Self {
             ports,
             process,
             shared,
-            writer,
+            writer: Some(writer),
         }
     }
 
@@ -102,9 +104,8 @@ impl Recording {
         }
     }
 
-    /// Writes what there is now.
-    pub fn write(&self) {
-        write(&self.ports, &self.shared);
+    fn write(&self) -> Result<(), StoreError> {
+        write(&self.ports, &self.shared)
     }
 }
 
@@ -115,25 +116,25 @@ impl Drop for Recording {
         if let Some(writer) = self.writer.take() {
             _ = writer.join();
             note_stock(&self.ports);
-            self.write();
+            if let Err(error) = self.write() {
+                let causes = with_causes(&error);
+                tracing::warn!("the last measurements are lost, and nothing else: {causes}");
+            }
         }
     }
 }
 
-fn write(ports: &RecordingPorts, shared: &Shared) {
-    let Some(repository) = &ports.repository else {
-        return;
-    };
+fn write(ports: &RecordingPorts, shared: &Shared) -> Result<(), StoreError> {
     let mut kept_events = lock(&shared.kept_events);
     let mut batch = ports.recorder.take();
     let counted = by_place(ports.events.event_counts());
     batch.events = since(&kept_events, &counted);
-    if let Err(error) = repository.add(&batch, ports.clock.now_us()) {
-        tracing::debug!("measurements wait: {}", with_causes(&error));
+    if let Err(error) = ports.repository.add(&batch, ports.clock.now_us()) {
         ports.recorder.put_back(batch);
-        return;
+        return Err(error);
     }
     *kept_events = counted;
+    Ok(())
 }
 
 /// What was counted by event and subscriber; subscribers of the same name are counted together.
@@ -171,10 +172,7 @@ fn since(kept: &EventCounts, counted: &EventCounts) -> Vec<EventCount> {
 
 /// Notes what is stored now, as far as its course is kept: its growth can be seen then.
 fn note_stock(ports: &RecordingPorts) {
-    let Some(repository) = &ports.repository else {
-        return;
-    };
-    let stock = match repository.take_stock() {
+    let stock = match ports.repository.take_stock() {
         Ok(stock) => stock,
         Err(error) => {
             tracing::debug!("what is stored is not counted: {}", with_causes(&error));
@@ -189,10 +187,7 @@ fn note_stock(ports: &RecordingPorts) {
 }
 
 fn roll_up(ports: &RecordingPorts, retention: Retention) {
-    let Some(repository) = &ports.repository else {
-        return;
-    };
-    if let Err(error) = repository.roll_up(retention, ports.clock.now_us()) {
+    if let Err(error) = ports.repository.roll_up(retention, ports.clock.now_us()) {
         tracing::debug!("old measurements stay as they are: {}", with_causes(&error));
     }
 }

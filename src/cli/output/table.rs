@@ -141,6 +141,13 @@ impl TableRows {
     }
 }
 
+/// How wide a table of these rows is when no cell is broken.
+pub fn table_width(columns: &[&str], rows: &[Vec<Value>]) -> usize {
+    let mut table = TableRows::new(columns);
+    rows.iter().for_each(|row| table.row(row));
+    table.natural_width()
+}
+
 fn note_of_rows_left_out(rows: u64) -> String {
     match rows {
         0 => String::new(),
