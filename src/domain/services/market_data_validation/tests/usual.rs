@@ -158,3 +158,22 @@ fn a_hundred_rows_tell_whether_there_are_fractions() {
     assert_eq!(batches([50, 49]), [], "those before count too");
     assert_eq!(batches([50, 50]), [Rule::FractionalVolume]);
 }
+
+#[test]
+fn two_fine_ticks_in_one_column_are_both_told() {
+    let mut bars = quiet_sessions(1);
+    for row in [60, 70] {
+        bars[row].high = 100.040_000_5;
+    }
+    let expected = [60, 70].map(|row| (Rule::FineTick, bars[row].ts_us));
+    assert_eq!(places(&found(&bars)), expected);
+}
+
+#[test]
+fn after_sessions_without_any_volume_nothing_is_usual() {
+    let mut bars = quiet_sessions(12);
+    let last = bars.len() - 390;
+    bars[..last].iter_mut().for_each(|bar| bar.volume = 0.0);
+    let findings = found(&bars);
+    assert!(!rules(&findings).contains(&Rule::SessionVolume));
+}
