@@ -191,3 +191,34 @@ fn a_series_that_is_gone_by_then_is_told_as_it_was() {
         (1, true)
     );
 }
+
+#[test]
+fn what_is_looked_at_again_is_the_same_symbol_of_the_same_dataset() {
+    let world = world_of(&["AAPL"]);
+    let ours = m1("AAPL", "2024-07");
+    let theirs = PartitionKey {
+        dataset: "synthetic/seed-1/raw".parse().unwrap(),
+        ..ours.clone()
+    };
+    {
+        let mut things = world.things();
+        // The same file under another provider, and a fault in ours.
+        let mut file = things.files[0].clone();
+        file.key = theirs.clone();
+        things.files.push(file);
+        let whole = things.seen[&ours].clone();
+        things.seen.insert(theirs.clone(), whole);
+        things.seen.get_mut(&ours).unwrap().faults = vec![fault(Rule::NotAsCatalogued)];
+        let mut asked = things.asked[0].clone();
+        asked.dataset = theirs.dataset.clone();
+        things.asked.push(asked);
+    }
+    let (_, told) = run(&world, &request());
+    assert_eq!(told.rules(), [Rule::NotAsCatalogued]);
+    assert_eq!(told.found[0].finding.dataset, ours.dataset);
+    let looked_at = |key: &PartitionKey| {
+        let things = world.things();
+        things.looked_at.iter().filter(|at| *at == key).count()
+    };
+    assert_eq!((looked_at(&ours), looked_at(&theirs)), (2, 1));
+}
