@@ -227,13 +227,14 @@ mod tests {
         report.count(Rule::Jump, Severity::Warning, |count| {
             count.acknowledged += 1
         });
+        report.count(Rule::Split, Severity::Info, |count| count.acknowledged += 2);
         assert!(!report.reaches(Severity::Info));
         report.count(Rule::Jump, Severity::Warning, |count| count.left_out += 3);
         assert!(report.reaches(Severity::Warning) && report.reaches(Severity::Info));
         assert!(!report.reaches(Severity::Error));
         assert_eq!(
             (report.open(Severity::Warning), report.acknowledged()),
-            (3, 1)
+            (3, 3)
         );
         assert_eq!(report.missing_pct(), 0.0);
     }

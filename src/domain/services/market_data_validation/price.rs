@@ -115,24 +115,21 @@ fn check_moves(
     let (open, close) = (&columns.open, &columns.close);
     let (high, low, ts_us) = (&columns.high, &columns.low, &columns.ts_us);
     let rows = regular.rows.clone();
-    // Nothing below this is worth a closer look.
-    let least = limit(thresholds, unit, MINUTE_US);
+    let of_a_minute = limit(thresholds, unit, MINUTE_US);
     let mut row = rows.start;
     while row < rows.end {
-        let before = if row == rows.start {
-            open[row]
-        } else {
-            close[row - 1]
-        };
+        let is_first = row == rows.start;
+        let before = if is_first { open[row] } else { close[row - 1] };
         let (above, below) = (close[row].max(before), close[row].min(before));
-        let is_quiet = high[row] <= (1.0 + least) * above
-            && low[row] >= (1.0 - least) * below
-            && above <= (1.0 + least) * below;
-        if is_quiet {
+        let is_high = |limit: f64| high[row] > (1.0 + limit) * above;
+        let is_low = |limit: f64| low[row] < (1.0 - limit) * below;
+        let has_moved = |limit: f64| (close[row] - before).abs() > limit * before;
+        // No limit is lower: nearly all bars are done here.
+        if !(is_high(of_a_minute) || is_low(of_a_minute) || has_moved(of_a_minute)) {
             row += 1;
             continue;
         }
-        let elapsed_us = if row == rows.start {
+        let elapsed_us = if is_first {
             MINUTE_US
         } else {
             ts_us[row] - ts_us[row - 1]
@@ -146,14 +143,16 @@ fn check_moves(
                 percent(limit).trim_start_matches('+')
             )
         };
-        if high[row] > (1.0 + limit) * above || low[row] < (1.0 - limit) * below {
-            let (price, name, from) = if high[row] > (1.0 + limit) * above {
-                (high[row], "high", above)
-            } else {
-                (low[row], "low", below)
-            };
-            let share = price / from - 1.0;
+        let odd = if is_high(limit) {
+            Some((high[row], "high", above))
+        } else if is_low(limit) {
+            Some((low[row], "low", below))
+        } else {
+            None
+        };
+        if let Some((price, name, from)) = odd {
             findings.take(Rule::Spike, Timeframe::M1, || {
+                let share = price / from - 1.0;
                 let what = format!(
                     "has a {name} of {price}, {} from the closes around it: {}",
                     percent(share),
@@ -164,35 +163,37 @@ fn check_moves(
             row += 1;
             continue;
         }
-        let share = close[row] / before - 1.0;
-        if row == rows.start || share.abs() <= limit {
+        if is_first || !has_moved(limit) {
             row += 1;
             continue;
         }
-        let last = (row + thresholds.spike_bars).min(rows.end - 1);
-        let back =
-            (row + 1..=last).find(|&later| (close[later] / before - 1.0).abs() < share.abs() / 4.0);
-        let words = in_units(share);
+        let share = close[row] / before - 1.0;
+        let soon = row..(row + 1 + thresholds.spike_bars).min(rows.end);
+        // The bar itself is not back, so that the place is the number of bars.
+        let back = close[soon]
+            .iter()
+            .position(|close| (close / before - 1.0).abs() < share.abs() / 4.0);
         match back {
-            Some(back) => findings.take(Rule::Spike, Timeframe::M1, || {
-                let bars = back - row;
+            Some(bars) => findings.take(Rule::Spike, Timeframe::M1, || {
                 let what = format!(
-                    "closes at {}, {} from the minute before, and is back after {bars} bars: {words}",
+                    "closes at {}, {} from the minute before, and is back after {bars} bars: {}",
                     close[row],
                     percent(share),
+                    in_units(share)
                 );
                 about_row(batch, row, close[row], expected(), &what)
             }),
             None => findings.take(Rule::Jump, Timeframe::M1, || {
                 let what = format!(
-                    "closes at {}, {} from the bar before, and stays there: {words}",
+                    "closes at {}, {} from the bar before, and stays there: {}",
                     close[row],
                     percent(share),
+                    in_units(share)
                 );
                 about_row(batch, row, close[row], expected(), &what)
             }),
         }
-        row = back.map_or(row, |back| back) + 1;
+        row += 1 + back.unwrap_or(0);
     }
 }
 
@@ -226,7 +227,8 @@ fn flat_runs(batch: &BarBatch, regular: &RegularRows<'_>) -> Vec<Range<usize>> {
 /// Some symbols trade at one price for days: what is stale in others is usual there.
 fn longest_by_chance((repeated, rows): (usize, usize)) -> usize {
     let as_f64 = |count: usize| u32::try_from(count).map_or(f64::MAX, f64::from);
-    if repeated == 0 || repeated >= rows {
+    // Each run has a first bar, which repeats none: there are always fewer that do than bars.
+    if repeated == 0 {
         return 0;
     }
     let share = as_f64(repeated) / as_f64(rows);

@@ -60,27 +60,23 @@ pub(super) fn check(
         let open = columns.open[first];
         let share = open / close - 1.0;
         let stays = columns.close[last];
+        let is_large = |share: f64| share.abs() >= SMALLEST_SPLIT;
         let split = split_of(thresholds.split_tolerance, close / open)
-            .filter(|_| share.abs() >= SMALLEST_SPLIT)
             // A crash recovers or goes on; a split's price stays around its ratio.
-            .filter(|_| (stays / open - 1.0).abs() < SMALLEST_SPLIT);
-        if split.is_some() {
+            .filter(|_| is_large(share) && !is_large(stays / open - 1.0));
+        if let Some((new, old)) = split {
             splits.push(date);
-        }
-        match split {
-            _ if !findings.wants(date) => {}
-            Some((new, old)) => {
-                let severity = severity_of(findings);
-                findings.take_as(Rule::Split, severity, Timeframe::M1, || {
-                    let factor = format!("{:.4}", close / open);
-                    let what = format!(
-                        "opens at {open} after a close of {close} on {date_before}: a factor of {factor}, \
-                         as a {new}:{old} split makes"
-                    );
-                    about_row(batch, first, factor, format!("{new}:{old}"), &what)
-                });
-            }
-            None => check_gap(thresholds, batch, first, (share, close), history, findings),
+            let severity = severity_of(findings);
+            findings.take_as(Rule::Split, severity, Timeframe::M1, || {
+                let factor = format!("{:.4}", close / open);
+                let what = format!(
+                    "opens at {open} after a close of {close} on {date_before}: a factor of {factor}, \
+                     as a {new}:{old} split makes"
+                );
+                about_row(batch, first, factor, format!("{new}:{old}"), &what)
+            });
+        } else {
+            check_gap(thresholds, batch, first, (share, close), history, findings);
         }
         remember(&mut history.gaps, share.abs());
     }

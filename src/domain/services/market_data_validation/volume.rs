@@ -14,9 +14,9 @@ const RARE_SESSIONS: usize = 20;
 /// The share of rows up to which fractions of shares are exceptions.
 const RARE: f64 = 0.001;
 
-/// Whether a volume is no whole number of shares.
+/// Whether a minute's volume, which is below 1e15, is no whole number of shares.
 fn is_fractional(volume: f64) -> bool {
-    (volume < 1e15) & (nearest_whole(volume) != volume)
+    nearest_whole(volume) != volume
 }
 
 /// Looks for fractions of shares where there never are any.
@@ -135,7 +135,7 @@ pub(super) fn check_session(
     if before.len() < FEWEST_SESSIONS || !findings.wants(session.date()) {
         return;
     }
-    let Some(usual) = median(&mut before).filter(|&usual| usual > 0.0) else {
+    let Some(usual_rate) = median(&mut before).filter(|&usual| usual > 0.0) else {
         return;
     };
     let factor = thresholds.session_volume_factor;
@@ -143,25 +143,20 @@ pub(super) fn check_session(
     before.sort_unstable_by(f64::total_cmp);
     let few = before.len() / RARE_SESSIONS;
     let (low, high) = (before[few], before[before.len() - 1 - few]);
-    let is_usual =
-        rate > (usual / factor).min(low / 2.0) && rate < (usual * factor).max(2.0 * high);
-    if is_usual {
+    let usual = usual_rate * minutes;
+    let what = if rate >= (usual_rate * factor).max(2.0 * high) {
+        format!("{:.0} times the usual {usual:.0}", volume / usual)
+    } else if rate <= (usual_rate / factor).min(low / 2.0) {
+        format!("{:.1} % of the usual {usual:.0}", 100.0 * volume / usual)
+    } else {
         return;
-    }
-    findings.take(Rule::SessionVolume, Timeframe::M1, || {
-        let usual = usual * minutes;
-        let what = if volume > usual {
-            format!("{:.0} times the usual {usual:.0}", volume / usual)
-        } else {
-            format!("{:.1} % of the usual {usual:.0}", 100.0 * volume / usual)
-        };
-        Evidence {
-            session: Some(session.date()),
-            ts_us: None,
-            value: volume.to_string(),
-            expected: format!("about {usual:.0}"),
-            message: format!("the regular session's volume is {volume}: {what}"),
-            bar: None,
-        }
+    };
+    findings.take(Rule::SessionVolume, Timeframe::M1, || Evidence {
+        session: Some(session.date()),
+        ts_us: None,
+        value: volume.to_string(),
+        expected: format!("about {usual:.0}"),
+        message: format!("the regular session's volume is {volume}: {what}"),
+        bar: None,
     });
 }

@@ -79,6 +79,64 @@ fn what_is_said_of_a_move_names_price_share_and_units() {
 }
 
 #[test]
+fn a_price_at_the_limit_is_within_it() {
+    let thresholds = Thresholds {
+        jump_units: 0.0,
+        jump_share: 0.5,
+        ..Thresholds::default()
+    };
+    let quiet = quiet_sessions(1);
+    let with = |row: usize, change: &dyn Fn(&mut Bar)| {
+        let mut bars = quiet.clone();
+        change(&mut bars[row]);
+        rules(&found_in(&thresholds, RAW, None, vec![unproven(&bars)]))
+    };
+    // The close before is the higher one of the closes around it, its own the lower one.
+    let (high, low) = (1.5 * quiet[59].close, 0.5 * quiet[60].close);
+    assert_eq!(with(60, &|bar| bar.high = high), []);
+    assert_eq!(with(60, &|bar| bar.high = high.next_up()), [Rule::Spike]);
+    assert_eq!(with(60, &|bar| bar.low = low), []);
+    assert_eq!(with(60, &|bar| bar.low = low.next_down()), [Rule::Spike]);
+    // From a close of 100 up and back.
+    let close = |price: f64| {
+        with(61, &|bar| {
+            (bar.open, bar.high, bar.low, bar.close) = (price, price, price, price);
+            bar.vwap = Some(price);
+        })
+    };
+    assert_eq!(close(150.0), []);
+    assert_eq!(close(150.01), [Rule::Spike]);
+}
+
+#[test]
+fn a_price_is_back_when_less_than_a_quarter_of_its_move_is_left() {
+    let from_double_to = |factor: f64| {
+        let mut bars = quiet_sessions(1);
+        let bar = &mut bars[61];
+        (bar.open, bar.high, bar.low, bar.close) = (200.0, 200.0, 200.0, 200.0);
+        bar.vwap = Some(200.0);
+        bars[62..].iter_mut().for_each(|bar| scale(bar, factor));
+        let findings = found_in(&two_percent(), RAW, None, vec![unproven(&bars)]);
+        (places(&findings), bars[61].ts_us, bars[62].ts_us)
+    };
+    // The closes before and two minutes after it are 100 and 125.
+    let (findings, double, after) = from_double_to(1.25);
+    assert_eq!(findings, [(Rule::Jump, double), (Rule::Jump, after)]);
+    let (findings, double, _) = from_double_to(1.2499);
+    assert_eq!(findings, [(Rule::Spike, double)]);
+}
+
+#[test]
+fn after_nights_without_a_move_a_gap_is_told_without_a_multiple() {
+    let findings = found(&moved(14, 12, 1.21));
+    assert_eq!(rules(&findings), [Rule::OvernightGap]);
+    assert_eq!(
+        findings[0].message,
+        "the bar at 2024-06-20T13:30:00Z opens +21.0 % from the last close of 100.02"
+    );
+}
+
+#[test]
 fn a_hundred_moves_tell_what_is_usual() {
     let jump = |bars: usize| {
         let mut bars = quiet_sessions(1)[..bars].to_vec();

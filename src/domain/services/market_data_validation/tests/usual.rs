@@ -136,6 +136,23 @@ fn a_session_counts_beyond_half_of_the_lowest_and_twice_the_highest_before_it() 
 }
 
 #[test]
+fn a_session_counts_from_twenty_times_the_usual_on_and_from_a_twentieth_down() {
+    let with = |volume: f64| {
+        let mut bars = quiet_sessions(11);
+        bars.iter_mut().for_each(|bar| bar.volume = 2_000.0);
+        bars[390 * 10..]
+            .iter_mut()
+            .for_each(|bar| bar.volume = volume);
+        rules(&found(&bars))
+    };
+    let found = [Rule::SessionVolume];
+    assert_eq!(with(39_999.0), []);
+    assert_eq!(with(40_000.0), found);
+    assert_eq!(with(101.0), []);
+    assert_eq!(with(100.0), found);
+}
+
+#[test]
 fn one_odd_session_of_twenty_does_not_make_the_next_one_usual() {
     let found = [Rule::SessionVolume];
     assert_eq!(last_session(21, &[(3, 0.04), (20, 0.04)]), found);
@@ -157,6 +174,15 @@ fn a_hundred_rows_tell_whether_there_are_fractions() {
     };
     assert_eq!(batches([50, 49]), [], "those before count too");
     assert_eq!(batches([50, 50]), [Rule::FractionalVolume]);
+}
+
+#[test]
+fn two_fractions_are_odd_among_more_than_two_thousand_rows() {
+    let mut bars = quiet_sessions(6);
+    for row in [60, 1_500] {
+        bars[row].volume += 0.5;
+    }
+    assert_eq!(rules(&found(&bars)), [Rule::FractionalVolume; 2]);
 }
 
 #[test]
