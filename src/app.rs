@@ -1,5 +1,6 @@
 //! The composition root: the only place that knows both the use cases and what stands behind their ports.
 
+mod doctoring;
 mod measuring;
 
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ use crate::ingestion::coordinator::IngestError;
 use crate::ingestion::{GapsRequest, IngestionCoordinatorService, Ports, list_gaps};
 use crate::validation::{ValidationPorts, ValidationRunner};
 
+pub use doctoring::Rebuilt;
 pub use measuring::LivePage;
 
 /// The names that `--provider` takes.
@@ -154,7 +156,7 @@ impl App {
         let directory = self.directory();
         directory.create()?;
         let path = directory.database();
-        if !path.exists() {
+        if !Database::is_there(&path)? {
             refuse_files_without_database(&directory)?;
         }
         let database = Database::open(&path)?;
@@ -173,7 +175,7 @@ impl App {
         events: Arc<dyn EventPublisher>,
     ) -> Result<Option<Stores>, AppError> {
         let directory = self.directory();
-        if !directory.database().exists() {
+        if !Database::is_there(&directory.database())? {
             return self.open_existing_stores(events);
         }
         let database = match Database::open(&directory.database()) {
@@ -546,7 +548,7 @@ fn refuse_files_without_database(directory: &DataDirectory) -> Result<(), StoreE
         return Ok(());
     }
     let context = format!(
-        "{} is missing although {} holds files; it is not made anew",
+        "{} is missing or empty although {} holds files; it is not made anew",
         directory.database().display(),
         directory.lake().display()
     );

@@ -81,7 +81,7 @@ pub(super) enum Command {
     /// What is missing in regular hours, one row for each range, with its reason
     #[command(after_help = GAPS_EXAMPLES)]
     Gaps(GapsArgs),
-    /// Ask the provider for what was never asked for, not final or not entitled
+    /// Ask the provider for what was never asked for, not final, not entitled, or lost with a damaged file
     #[command(after_help = REPAIR_EXAMPLES)]
     Repair(RepairArgs),
     /// Past and running ingests: list, show, resume, cancel, prune
@@ -93,6 +93,9 @@ pub(super) enum Command {
     /// What runs did, how fast, and how fresh and complete the bars are, beside what is usual
     #[command(after_help = METRICS_EXAMPLES, args_conflicts_with_subcommands = true)]
     Metrics(MetricsArgs),
+    /// Check configuration, database and every file, and say what to do about what is wrong
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// The configuration in force
     #[command(
         after_help = "Examples:\n  marketpipe config show\n  marketpipe config show --format json"
@@ -120,6 +123,15 @@ Examples:
 Dates are session dates, both inside; instants such as 2024-07-01T13:30:00Z make a half-open range.
 Without dates: from the last settled session on, or the last 30 days for a new symbol, up to now.
 Credentials: APCA_API_KEY_ID and APCA_API_SECRET_KEY.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  marketpipe doctor
+  marketpipe doctor --deep
+  marketpipe doctor --rebuild-catalog
+
+Looks and changes nothing, unless --rebuild-catalog is given. Exit code 7: something is lost or damaged; 5: the
+configuration is wrong. `marketpipe validate` looks at what the bars say; this looks at what holds them.";
 
 const AGGREGATE_EXAMPLES: &str = "\
 Examples:
@@ -428,6 +440,19 @@ pub(super) struct RepairArgs {
     pub(super) empty: bool,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Read every byte of every file and check every page of the database
+    #[arg(long)]
+    pub(super) deep: bool,
+    /// Make the catalog anew of what the lake holds; a database that cannot be used is set aside, nothing is deleted
+    #[arg(long)]
+    pub(super) rebuild_catalog: bool,
+    /// How long to wait for another process that commits
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(super) wait: u64,
 }
 
 #[derive(Debug, Args)]

@@ -215,9 +215,9 @@ impl From<StoreError> for CliError {
             Kind::NoSpace => {
                 Some("free some space and run the same command again; what was committed is kept")
             }
-            Kind::Damaged => {
-                Some("it is left as it is and nothing is written over it; restore it from a copy")
-            }
+            Kind::Damaged => Some(
+                "it is left as it is and nothing is written over it; `marketpipe doctor` says what to do",
+            ),
             Kind::Locked => Some(
                 "another process is at work there; run it again later, or wait longer with --wait SECONDS",
             ),
@@ -300,8 +300,9 @@ impl From<QueryError> for CliError {
                 }
             }
             QueryError::Interrupted => Self::new(Exit::Interrupted, error.to_string()),
-            QueryError::Setup(_) => Self::new(Exit::Storage, error.to_string())
-                .with_hint("`marketpipe status` shows what is held; a file that is gone or damaged must be restored first"),
+            QueryError::Setup(_) => Self::new(Exit::Storage, error.to_string()).with_hint(
+                "`marketpipe doctor` says which file is gone or damaged, and what to do",
+            ),
             QueryError::Sink(error) => OutputError::Write(error).into(),
         }
     }

@@ -6,6 +6,7 @@ mod args;
 mod config_show;
 mod dates;
 mod demo;
+mod doctor;
 pub mod exit;
 mod fake_alpaca;
 mod gaps;
@@ -80,6 +81,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Jobs(args) => jobs::run(&session, args.command),
         Command::Query(args) => query::run(&session, &args),
         Command::Metrics(args) => metrics::run(&session, &args),
+        Command::Doctor(args) => doctor::run(&session, &args),
         Command::Config(args) => config_show::run(&session, &args),
         Command::Providers => providers::run(&session),
         Command::FakeAlpaca(args) => fake_alpaca::run(&session, &args),

@@ -1,23 +1,27 @@
-//! `repair`: asks the provider for what `gaps` shows as not asked, dataset by dataset.
+//! `repair`: asks the provider for what `gaps` shows as not asked and for what was lost with damaged files, dataset by
+//! dataset.
 
 use std::collections::BTreeMap;
 
 use super::args::RepairArgs;
+use super::doctor::tell_set_aside;
 use super::exit::{CliError, Exit};
 use super::gaps::request_of;
 use super::order::{AskAgain, IngestOrder, RunLimits};
+use super::output::counted;
 use super::session::CliSession;
 use crate::domain::Dataset;
 use crate::domain::gaps::GapReason;
-use crate::domain::ports::SymbolBarsRepository;
+use crate::domain::ports::{BarSelection, SymbolBarsRepository};
 use crate::ingestion::{GapsRequest, list_gaps};
 
 /// Fetches what was never asked for, and with `--empty` what was answered with nothing.
 pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliError> {
     let request = request_of(session, &args.held)?;
+    set_damaged_aside(session, args, &request)?;
     let missing = find_missing(session, args, &request)?;
     if missing.is_empty() {
-        session.say("nothing to repair: everything in the range was asked for");
+        session.say("nothing to repair: everything in the range was asked for and is there");
         return Ok(Exit::Done);
     }
     let limits = RunLimits::of(&args.limits);
@@ -55,6 +59,42 @@ pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliEr
         }
     }
     worst
+}
+
+/// Moves files that are not what was written out of the way, so that what they held counts as not asked for.
+fn set_damaged_aside(
+    session: &CliSession,
+    args: &RepairArgs,
+    request: &GapsRequest,
+) -> Result<(), CliError> {
+    // Where nothing was ever kept, nothing is made.
+    session.stores()?;
+    let wait = RunLimits::of(&args.limits).wait;
+    let stores = session.app.open_stores(session.events(), wait)?;
+    let selection = BarSelection {
+        symbols: request.symbols.clone(),
+        sessions: request.first.zip(request.last),
+        ..BarSelection::default()
+    };
+    let found = session.app.withdraw_damaged(&stores, &selection)?;
+    tell_set_aside(session, &found.set_aside);
+    let (derived, minutes): (Vec<_>, Vec<_>) = found
+        .withdrawn
+        .iter()
+        .partition(|key| key.timeframe.is_derived());
+    if !minutes.is_empty() {
+        session.say(&format!(
+            "{} of minutes gone or damaged: what they held is asked for again",
+            counted(minutes.len() as u64, "file")
+        ));
+    }
+    if !derived.is_empty() {
+        session.say(&format!(
+            "{} of longer bars gone or damaged: `marketpipe aggregate` makes them again",
+            counted(derived.len() as u64, "file")
+        ));
+    }
+    Ok(())
 }
 
 /// The first failure, or else the first exit that is not [`Exit::Done`]; the other failures are told at once.

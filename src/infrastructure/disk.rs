@@ -106,6 +106,73 @@ pub(crate) fn free_bytes(_path: &Path) -> Option<u64> {
     None
 }
 
+/// Whether this process may make files in `folder`.
+pub(crate) fn may_write_in(folder: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::fs::Access;
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+    #[cfg(not(unix))]
+    {
+        fs::metadata(folder).is_ok_and(|found| !found.permissions().readonly())
+    }
+}
+
+/// Whether everybody on this machine may make files in `folder`.
+pub(crate) fn may_be_written_by_all(folder: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(folder).is_ok_and(|found| found.mode() & 0o002 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        _ = folder;
+        false
+    }
+}
+
+/// The kind of the network file system that `path` lies on; `None` on a local one and where the system does not tell.
+pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    {
+        // Magic numbers of statfs(2).
+        const KINDS: [(rustix::fs::FsWord, &str); 5] = [
+            (0x6969, "NFS"),
+            (0x517b, "SMB"),
+            (0xff53_4d42, "CIFS"),
+            (0xfe53_4d42, "SMB2"),
+            (0x0102_1997, "9p"),
+        ];
+        let found = rustix::fs::statfs(path).ok()?.f_type & 0xffff_ffff;
+        KINDS
+            .iter()
+            .find(|(magic, _)| *magic == found)
+            .map(|(_, kind)| *kind)
+    }
+    #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+    {
+        _ = path;
+        None
+    }
+}
+
+/// Whether two folders that exist lie on different file systems, where the system tells.
+pub(crate) fn are_on_different_file_systems(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+        matches!((device(one), device(other)), (Some(one), Some(other)) if one != other)
+    }
+    #[cfg(not(unix))]
+    {
+        _ = (one, other);
+        false
+    }
+}
+
 /// Moves a finished file to its place, replacing what is there. The folder is synced by the caller.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).map_err(|error| io_failure("move a finished file to", to, error))
@@ -132,7 +199,19 @@ pub(crate) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, StoreError
 
 /// The regular files below `folder`, at any depth, in order; none when there is no such folder. Links are not followed.
 pub(crate) fn list_files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut files = Vec::new();
+    list_below(folder, fs::FileType::is_file)
+}
+
+/// Everything below `folder` that is no folder: files, links and what else there may be.
+pub(crate) fn list_entries_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    list_below(folder, |_| true)
+}
+
+fn list_below(
+    folder: &Path,
+    is_wanted: impl Fn(&fs::FileType) -> bool,
+) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(current) = folders.pop() {
         let entries = match fs::read_dir(&current) {
@@ -147,13 +226,13 @@ pub(crate) fn list_files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError
                 .map_err(|error| io_failure("inspect", &entry.path(), error))?;
             if file_type.is_dir() {
                 folders.push(entry.path());
-            } else if file_type.is_file() {
-                files.push(entry.path());
+            } else if is_wanted(&file_type) {
+                found.push(entry.path());
             }
         }
     }
-    files.sort();
-    Ok(files)
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use super::prepare::{DerivedFrom, FileChange, PreparedPartition};
 use super::{LakeStore, REMOVAL_PREFIX};
 
 /// How long readers of files, this process's own among them, may take to leave, whatever the wait for other writers is.
-const READERS_LEAVE: Duration = Duration::from_secs(5);
+pub(super) const READERS_LEAVE: Duration = Duration::from_secs(5);
 
 /// What is recorded together with the files of a commit.
 #[derive(Debug, Clone, Copy)]

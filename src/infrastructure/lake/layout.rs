@@ -67,6 +67,11 @@ impl DataDirectory {
         self.root.join("staging")
     }
 
+    /// What was moved out of the lake because it is not what should lie there.
+    pub fn damaged(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
     /// Validation reports.
     pub fn reports(&self) -> PathBuf {
         self.root.join("reports")

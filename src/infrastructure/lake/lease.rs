@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::domain::JobId;
-use crate::domain::ports::StoreError;
+use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk;
 use crate::infrastructure::sqlite::SqliteJobRepository;
 
@@ -68,11 +68,30 @@ impl Drop for JobLease {
 }
 
 /// Whether the holder of a lease lives. A name that cannot be a lease's is nobody's.
-fn is_held(directory: &DataDirectory, name: &str) -> bool {
+pub(super) fn is_held(directory: &DataDirectory, name: &str) -> bool {
     if Path::new(name).file_name() != Some(OsStr::new(name)) {
         return false;
     }
     File::open(directory.leases().join(name)).is_ok_and(|file| file.try_lock().is_err())
+}
+
+/// Refuses to go on while any process works on a job here.
+///
+/// # Errors
+/// [`StoreErrorKind::Locked`] when one does.
+pub fn refuse_while_at_work(directory: &DataDirectory) -> Result<(), StoreError> {
+    let leases = disk::list_files_below(&directory.leases())?;
+    let names = leases.iter().filter_map(|path| path.file_name()?.to_str());
+    match names.filter(|name| is_held(directory, name)).count() {
+        0 => Ok(()),
+        count => {
+            let context = format!(
+                "{count} running jobs use {}; wait for their end or cancel them first",
+                directory.root().display()
+            );
+            Err(StoreError::new(StoreErrorKind::Locked, context))
+        }
+    }
 }
 
 /// Closes the jobs whose owners are dead as interrupted, and removes what these left; returns the jobs.

@@ -3,12 +3,15 @@
 
 mod commit;
 mod derive;
+mod examine;
 mod inspect;
 mod layout;
 mod lease;
 mod lock;
 mod prepare;
+mod reconcile;
 mod recover;
+mod verify;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,9 +29,11 @@ use crate::infrastructure::parquet::data_storage::cut_to_sessions;
 use crate::infrastructure::parquet::engine::Known;
 use crate::infrastructure::sqlite::{Database, SqliteCatalog};
 
+pub use examine::{Look, examine};
 pub use layout::DataDirectory;
-pub use lease::{JobLease, close_dead_jobs};
+pub use lease::{JobLease, close_dead_jobs, refuse_while_at_work};
 pub use lock::{LockGuard, PublishLock};
+pub use reconcile::{Reconciled, SetAside};
 
 /// Begins the staged name in the redo record of a file that goes away.
 const REMOVAL_PREFIX: &str = "remove-";
@@ -94,21 +99,28 @@ impl LakeStore {
         }
     }
 
-    /// The files of a selection with their paths, and the lock that keeps them in place while they are read.
+    /// The files of a selection with their paths, proven against the catalog, and the lock that keeps them in place while
+    /// they are read.
+    ///
+    /// Whoever reads them afterwards reads what was written: Parquet itself notices few flipped bits.
     ///
     /// # Errors
-    /// When the catalog cannot be read or the lock cannot be had.
+    /// When the catalog cannot be read, the lock cannot be had, or a file is not what was written.
     pub fn pin_files(
         &self,
         selection: &BarSelection,
     ) -> Result<(Vec<(PartitionFile, std::path::PathBuf)>, LockGuard), StoreError> {
         let guard = PublishLock::new(self.directory.publish_lock()).shared()?;
         let files = self.catalog.list_files(selection)?;
-        let pinned = files.into_iter().map(|file| {
+        let pinned = commit::on_all_cores(files, |file| {
+            self.read_bytes(&file)?;
             let path = self.storage.path_of(&file.key);
-            (file, path)
+            Ok((file, path))
         });
-        Ok((pinned.collect(), guard))
+        Ok((
+            pinned.into_iter().collect::<Result<_, StoreError>>()?,
+            guard,
+        ))
     }
 
     /// The rows of a catalogued file, proven against the catalog.

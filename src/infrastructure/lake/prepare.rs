@@ -12,7 +12,7 @@ use crate::domain::ports::{
 use crate::domain::symbol_bars::Asked;
 use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
 use crate::infrastructure::disk;
-use crate::infrastructure::parquet::engine::{EncodedFile, FileError};
+use crate::infrastructure::parquet::engine::{EncodedFile, FileDescription, FileError};
 use crate::infrastructure::sqlite::SqliteSymbolBarsRepository;
 
 use super::LakeStore;
@@ -209,7 +209,7 @@ impl LakeStore {
         let path = self.storage.path_of(key);
         if path.symlink_metadata().is_ok() {
             let context = format!(
-                "{} is on disk but not in the catalog, and is not overwritten",
+                "{} is on disk but not in the catalog, and is not overwritten; `marketpipe doctor` says what to do",
                 path.display()
             );
             return Err(StoreError::new(StoreErrorKind::Damaged, context));
@@ -235,7 +235,7 @@ impl LakeStore {
         &self,
         key: &PartitionKey,
         encoded: &EncodedFile,
-        (first_ts_us, last_ts_us): (i64, i64),
+        span_us: (i64, i64),
         old: Option<PartitionFile>,
     ) -> Result<FileChange, StoreError> {
         let number = STAGED_FILES.fetch_add(1, Ordering::Relaxed);
@@ -255,7 +255,8 @@ impl LakeStore {
             );
             return Err(StoreError::new(StoreErrorKind::Failed, context));
         }
-        let file = Box::new(describe_file(key, encoded, first_ts_us, last_ts_us)?);
+        let written = (encoded.sha256.as_str(), encoded.bytes.len());
+        let file = Box::new(describe_file(key, &encoded.description, written, span_us)?);
         Ok(FileChange::Replace {
             staged_name,
             file,
@@ -311,11 +312,12 @@ fn record_of(
     (record, released)
 }
 
-fn describe_file(
+/// What the catalog keeps of a file of `bytes` bytes that says this of itself.
+pub(super) fn describe_file(
     key: &PartitionKey,
-    encoded: &EncodedFile,
-    first_ts_us: i64,
-    last_ts_us: i64,
+    description: &FileDescription,
+    (sha256, bytes): (&str, usize),
+    (first_ts_us, last_ts_us): (i64, i64),
 ) -> Result<PartitionFile, StoreError> {
     let date = |text: &str| {
         text.parse().map_err(|error| {
@@ -328,13 +330,13 @@ fn describe_file(
     };
     Ok(PartitionFile {
         key: key.clone(),
-        sha256: encoded.sha256.clone(),
-        content_hash: encoded.description.content.clone(),
-        bytes: u64::try_from(encoded.bytes.len()).unwrap_or(u64::MAX),
-        rows: encoded.description.rows,
+        sha256: sha256.to_owned(),
+        content_hash: description.content.clone(),
+        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        rows: description.rows,
         first_ts_us,
         last_ts_us,
-        first_session: date(&encoded.description.first_session)?,
-        last_session: date(&encoded.description.last_session)?,
+        first_session: date(&description.first_session)?,
+        last_session: date(&description.last_session)?,
     })
 }

@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::Event;
 use crate::domain::digest::hex_sha256;
 use crate::domain::job::{JobCounts, JobId};
 use crate::domain::ports::{StoreError, StoreErrorKind};
+use crate::domain::{BarBatch, Event, PartitionKey, SessionRecord};
 use crate::infrastructure::disk;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
 use crate::infrastructure::sqlite::job::add_counts_in;
+use crate::infrastructure::sqlite::symbol_bars::{list_sessions_in, put_sessions_in};
 use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, redo};
 
 use super::commit::take_back_revisions;
 use super::lock::PublishLock;
-use super::{LakeStore, REMOVAL_PREFIX};
+use super::reconcile::realigned;
+use super::{DataDirectory, LakeStore, REMOVAL_PREFIX};
 
 /// What becomes of one redo record.
 enum Verdict {
@@ -68,6 +70,10 @@ impl LakeStore {
             Verdict::Finish | Verdict::Remove => counts_of(&record.share),
             Verdict::Forget => None,
         };
+        let realigned = match verdict {
+            Verdict::Forget => self.realigned_records(key)?,
+            Verdict::Finish | Verdict::Remove => Vec::new(),
+        };
         self.database.write(|transaction| {
             if let Some((job, counts)) = &counts {
                 match add_counts_in(transaction, *job, counts) {
@@ -89,7 +95,10 @@ impl LakeStore {
                     put_files_in(transaction, std::slice::from_ref(&record.file), commit_seq)?;
                 }
                 Verdict::Remove => _ = delete_files_in(transaction, std::slice::from_ref(key))?,
-                Verdict::Forget => take_back_revisions(transaction, key, record.created_at_us)?,
+                Verdict::Forget => {
+                    take_back_revisions(transaction, key, record.created_at_us)?;
+                    put_sessions_in(transaction, &key.dataset, &key.symbol, &realigned)?;
+                }
             }
             redo::delete_redo_in(transaction, std::slice::from_ref(&record.file.path))?;
             Ok(())
@@ -101,25 +110,38 @@ impl LakeStore {
         Ok(())
     }
 
+    /// What the ledger has to say of sessions whose new rows never came into the lake.
+    fn realigned_records(&self, key: &PartitionKey) -> Result<Vec<SessionRecord>, StoreError> {
+        let Some((first, last)) = key.period.month_dates() else {
+            return Ok(Vec::new());
+        };
+        let stored = match self.catalog.find_file(key)? {
+            None => BarBatch::empty(),
+            Some(file) => match self.read_catalogued(&file) {
+                Ok(stored) => stored,
+                // What a damaged file held is told by whoever looks for damage.
+                Err(_) => return Ok(Vec::new()),
+            },
+        };
+        let before = self
+            .database
+            .read(|conn| list_sessions_in(conn, &key.dataset, &key.symbol, first, last))?;
+        Ok(realigned(key, &before, &stored))
+    }
+
     fn redo_replacement(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {
+        match prospect_of(&self.directory, record)? {
+            Prospect::Contradiction(why) => {
+                return Err(StoreError::new(StoreErrorKind::Damaged, why));
+            }
+            Prospect::Forget => return Ok(Verdict::Forget),
+            Prospect::Finish => {}
+        }
         let path = self.directory.root().join(&record.file.path);
-        let staged = self.directory.staging().join(&record.staged_name);
         let folder = path.parent().unwrap_or(Path::new("."));
-        let present = sha256_of(&path)?;
-        if present.as_deref() == Some(&record.file.file.sha256) {
-            disk::sync_folder(folder)?;
-            return Ok(Verdict::Finish);
-        }
-        // Derived bars can be made again, whatever lies in their place; minutes may be all that is left of something.
-        let is_derived = record.file.file.key.timeframe.is_derived();
-        if present != record.old_sha256 && !is_derived {
-            return Err(contradiction(&path, present, record));
-        }
-        if sha256_of(&staged)?.as_deref() != Some(&record.file.file.sha256) {
-            return Ok(Verdict::Forget);
-        }
-        disk::create_folders(folder)?;
-        {
+        if sha256_of(&path)?.as_deref() != Some(&record.file.file.sha256) {
+            disk::create_folders(folder)?;
+            let staged = self.directory.staging().join(&record.staged_name);
             let _readers_wait =
                 PublishLock::new(self.directory.publish_lock()).exclusive(self.lock_wait)?;
             disk::rename(&staged, &path)?;
@@ -129,12 +151,10 @@ impl LakeStore {
     }
 
     fn redo_removal(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {
-        let path = self.directory.root().join(&record.file.path);
-        let present = sha256_of(&path)?;
-        let is_derived = record.file.file.key.timeframe.is_derived();
-        if present.is_some() && present != record.old_sha256 && !is_derived {
-            return Err(contradiction(&path, present, record));
+        if let Prospect::Contradiction(why) = prospect_of(&self.directory, record)? {
+            return Err(StoreError::new(StoreErrorKind::Damaged, why));
         }
+        let path = self.directory.root().join(&record.file.path);
         disk::remove_if_present(&path)?;
         disk::sync_folder(path.parent().unwrap_or(Path::new(".")))?;
         Ok(Verdict::Remove)
@@ -168,13 +188,56 @@ fn sha256_of(path: &Path) -> Result<Option<String>, StoreError> {
     Ok(disk::read_if_present(path)?.map(|bytes| hex_sha256(&bytes)))
 }
 
-fn contradiction(path: &Path, present: Option<String>, record: &RedoRecord) -> StoreError {
+/// What recovery can do with a redo record, by what lies there now.
+pub(super) enum Prospect {
+    /// Finish it: the file is in place, or goes there.
+    Finish,
+    /// Forget it: nothing of it can be seen.
+    Forget,
+    /// Neither: somebody else changed the file; why, in words.
+    Contradiction(String),
+}
+
+/// What recovery can do with `record`. Changes nothing.
+pub(super) fn prospect_of(
+    directory: &DataDirectory,
+    record: &RedoRecord,
+) -> Result<Prospect, StoreError> {
+    let path = directory.root().join(&record.file.path);
+    let present = sha256_of(&path)?;
+    // Derived bars can be made again, whatever lies in their place; minutes may be all that is left of something.
+    let is_derived = record.file.file.key.timeframe.is_derived();
+    let is_as_before = is_derived || present == record.old_sha256;
+    if record.staged_name.starts_with(REMOVAL_PREFIX) {
+        return Ok(if present.is_none() || is_as_before {
+            Prospect::Finish
+        } else {
+            Prospect::Contradiction(contradiction(&path, present, record))
+        });
+    }
+    let new = Some(record.file.file.sha256.as_str());
+    if present.as_deref() == new {
+        return Ok(Prospect::Finish);
+    }
+    if !is_as_before {
+        return Ok(Prospect::Contradiction(contradiction(
+            &path, present, record,
+        )));
+    }
+    let staged = sha256_of(&directory.staging().join(&record.staged_name))?;
+    Ok(if staged.as_deref() == new {
+        Prospect::Finish
+    } else {
+        Prospect::Forget
+    })
+}
+
+fn contradiction(path: &Path, present: Option<String>, record: &RedoRecord) -> String {
     let found = present.unwrap_or_else(|| "missing".to_owned());
     let old = record.old_sha256.as_deref().unwrap_or("no file");
-    let context = format!(
+    format!(
         "{} was changed by somebody else during a commit: it is {found}, expected {old} or {}",
         path.display(),
         record.file.file.sha256
-    );
-    StoreError::new(StoreErrorKind::Damaged, context)
+    )
 }

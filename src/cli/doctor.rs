@@ -1,0 +1,90 @@
+//! `doctor`: looks at everything that is kept, says what to do about each thing that is not as it should be, and makes
+//! the catalog anew where that is what to do.
+
+use std::time::Duration;
+
+use super::args::DoctorArgs;
+use super::exit::{CliError, Exit};
+use super::output::{Value, counted};
+use super::session::CliSession;
+use crate::app::Rebuilt;
+use crate::domain::{Check, Diagnosis, Health};
+use crate::infrastructure::lake::SetAside;
+
+const COLUMNS: [&str; 5] = ["check", "health", "subject", "message", "remedy"];
+
+/// Prints what the doctor saw; exit 7 where bars are in danger, 5 where the configuration is wrong.
+pub(super) fn run(session: &CliSession, args: &DoctorArgs) -> Result<Exit, CliError> {
+    if args.rebuild_catalog {
+        let wait = Duration::from_secs(args.wait);
+        let rebuilt = session.app.rebuild_catalog(session.events(), wait)?;
+        tell_rebuilt(session, &rebuilt);
+    }
+    let seen = session.app.examine(args.deep);
+    session.write_rows("doctor", &COLUMNS, seen.iter().map(row))?;
+    let count = |health| seen.iter().filter(|seen| seen.health == health).count() as u64;
+    let (errors, warnings) = (count(Health::Error), count(Health::Warning));
+    if errors + warnings == 0 {
+        session.say("nothing is wrong");
+    } else {
+        session.say(&format!(
+            "{}, {}",
+            counted(errors, "error"),
+            counted(warnings, "warning")
+        ));
+    }
+    let is_wrong = |seen: &Diagnosis| seen.health == Health::Error;
+    Ok(
+        match seen
+            .iter()
+            .filter(|seen| is_wrong(seen))
+            .map(|seen| seen.check)
+            .max()
+        {
+            None => Exit::Done,
+            Some(Check::Configuration) => Exit::Configuration,
+            Some(_) => Exit::Storage,
+        },
+    )
+}
+
+fn row(seen: &Diagnosis) -> Vec<Value> {
+    let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+    vec![
+        Value::Text(seen.check.to_string()),
+        Value::Text(seen.health.to_string()),
+        text(&seen.subject),
+        Value::Text(seen.message.clone()),
+        text(&seen.remedy),
+    ]
+}
+
+fn tell_rebuilt(session: &CliSession, rebuilt: &Rebuilt) {
+    if let Some(old) = &rebuilt.old_database {
+        session.say(&format!(
+            "the database that could not be used is kept as {}; jobs, quarantine, revisions, findings and measurements are in it alone",
+            old.display()
+        ));
+    }
+    let files = &rebuilt.files;
+    session.say(&format!(
+        "{} as the catalog said, {} taken into it, {} set aside, {} gone",
+        counted(files.kept as u64, "file"),
+        files.adopted.len(),
+        files.set_aside.len(),
+        files.withdrawn.len().saturating_sub(files.set_aside.len()),
+    ));
+    tell_set_aside(session, &files.set_aside);
+    if !files.adopted.is_empty() || !files.withdrawn.is_empty() {
+        session.say(
+            "what was asked of these sessions is not known: `marketpipe repair` asks for what they lack, `marketpipe gaps` lists it",
+        );
+    }
+}
+
+/// Says what was moved out of the lake, where to, and why.
+pub(super) fn tell_set_aside(session: &CliSession, set_aside: &[SetAside]) {
+    for aside in set_aside {
+        session.insist(&format!("set aside {}: {}", aside.to.display(), aside.why));
+    }
+}

@@ -1,0 +1,524 @@
+//! Every kind of harm to every kind of file: the doctor names it, no command panics or answers with wrong rows, and
+//! `repair` or `doctor --rebuild-catalog` make it good.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{copy_tree, downgrade};
+use crate::support::experiment::{Experiment, trials};
+use crate::support::lab::{Lab, Ran, files_below, run};
+
+const SYMBOLS: &str = "AAPL,BRK.B";
+const FIRST: &str = "2024-05-01";
+const LAST: &str = "2024-06-28";
+
+const SUMS: &str = "select symbol, count(*), sum(volume), sum(close), min(ts), max(ts) from bars_1m group by symbol order by symbol";
+const LONGER_SUMS: &str =
+    "select symbol, count(*), sum(volume), sum(close) from bars_1h group by symbol order by symbol";
+
+/// A lake with minutes and longer bars, what it answers, and copies of it to harm.
+struct Ward {
+    lab: Lab,
+    ready: PathBuf,
+    files: Vec<PathBuf>,
+    answers: [String; 2],
+}
+
+/// A copy that was harmed.
+struct Patient<'a> {
+    ward: &'a Ward,
+    folder: tempfile::TempDir,
+}
+
+impl Ward {
+    fn new() -> Self {
+        let lab = Lab::with_made_up(&["AAPL", "BRK.B"], FIRST, LAST);
+        let range = ["--start", FIRST, "--end", LAST, "--aggregate"];
+        lab.done(&[&["ingest", "--symbols", SYMBOLS], &range[..]].concat());
+        let ready = lab.folder.path().join("ready");
+        fs::rename(lab.data(), &ready).unwrap();
+        let lake = ready.join("lake");
+        let files = files_below(&lake);
+        let files = files
+            .iter()
+            .map(|path| path.strip_prefix(&ready).unwrap().to_owned());
+        let mut ward = Self {
+            files: files.collect(),
+            answers: [String::new(), String::new()],
+            ready,
+            lab,
+        };
+        let healthy = ward.admit(|_| ());
+        let answers = [SUMS, LONGER_SUMS].map(|sql| healthy.run(&["query", sql]).stdout);
+        assert_eq!(answers[0].lines().count(), 3, "{}", answers[0]);
+        assert_eq!(healthy.run(&["doctor", "--deep"]).code, 0);
+        ward.answers = answers;
+        ward
+    }
+
+    /// A copy of the data directory after `harm`.
+    fn admit(&self, harm: impl FnOnce(&Path)) -> Patient<'_> {
+        let folder = tempfile::tempdir_in(self.lab.folder.path()).unwrap();
+        copy_tree(&self.ready, folder.path());
+        harm(folder.path());
+        Patient { ward: self, folder }
+    }
+
+    /// A file of the lake whose path has these words.
+    fn file(&self, words: [&str; 3]) -> PathBuf {
+        let has_words = |path: &&PathBuf| {
+            words
+                .iter()
+                .all(|word| path.to_str().unwrap().contains(word))
+        };
+        self.files.iter().find(has_words).unwrap().clone()
+    }
+}
+
+impl Patient<'_> {
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.ward.lab.command(arguments);
+        run(command.env("MARKETPIPE_DATA_DIR", self.folder.path()))
+    }
+
+    /// Nothing that reads panics, and what is answered is right or not answered at all.
+    fn assert_honest(&self, context: &str) {
+        for (sql, right) in [SUMS, LONGER_SUMS].iter().zip(&self.ward.answers) {
+            let ran = self.run(&["query", sql]);
+            let is_right = ran.code == 0 && ran.stdout == *right;
+            let is_refused = ran.code != 0 && ran.stdout.is_empty();
+            assert!(
+                is_right || is_refused,
+                "{context}: exit {}\n{}{}",
+                ran.code,
+                ran.stdout,
+                ran.stderr
+            );
+        }
+        for command in [
+            &["status"][..],
+            &["gaps"],
+            &["jobs", "list"],
+            &["metrics"],
+            &["validate", "--fail-on", "never"],
+            &["aggregate", "--check"],
+        ] {
+            let ran = self.run(command);
+            assert!(
+                [0, 3, 4, 7].contains(&ran.code),
+                "{context}: {command:?} exit {}\n{}",
+                ran.code,
+                ran.stderr
+            );
+        }
+    }
+
+    /// The doctor says that `subject` is harmed.
+    fn assert_diagnosed(&self, subject: &str, context: &str) {
+        let ran = self.run(&["doctor", "--deep", "--format", "csv"]);
+        assert_eq!(ran.code, 7, "{context}\n{}{}", ran.stdout, ran.stderr);
+        let named = ran
+            .stdout
+            .lines()
+            .any(|line| line.contains(",error,") && line.contains(subject));
+        assert!(named, "{context}: {subject}\n{}", ran.stdout);
+    }
+
+    /// These commands, the last of which must succeed, give the lake as it was.
+    fn assert_cured(&self, commands: &[&[&str]], context: &str) {
+        for command in commands {
+            let ran = self.run(command);
+            assert_eq!(
+                ran.code, 0,
+                "{context}: {command:?}\n{}\n{}",
+                ran.stdout, ran.stderr
+            );
+        }
+        for path in &self.ward.files {
+            let (was, is) = (self.ward.ready.join(path), self.folder.path().join(path));
+            assert!(
+                fs::read(is).ok() == fs::read(was).ok(),
+                "{context}: {}",
+                path.display()
+            );
+        }
+        assert_eq!(
+            files_below(&self.folder.path().join("lake")).len(),
+            self.ward.files.len(),
+            "{context}"
+        );
+        let looked = self.run(&["doctor", "--deep"]);
+        assert_eq!(looked.code, 0, "{context}\n{}", looked.stdout);
+        for (sql, right) in [SUMS, LONGER_SUMS].iter().zip(&self.ward.answers) {
+            assert_eq!(self.run(&["query", sql]).stdout, *right, "{context}");
+        }
+    }
+}
+
+/// Ways to harm one file; the second path is another file of the same kind.
+type Harm = fn(&Path, &Path);
+
+fn flip(path: &Path, place: impl FnOnce(usize) -> usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let place = place(bytes.len());
+    bytes[place] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path, keep: impl FnOnce(usize) -> usize) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..keep(bytes.len())]).unwrap();
+}
+
+const HARMS: [(&str, Harm); 14] = [
+    ("deleted", |path, _| fs::remove_file(path).unwrap()),
+    ("empty", |path, _| fs::write(path, "").unwrap()),
+    ("text instead", |path, _| {
+        fs::write(path, "<html>no such file</html>").unwrap()
+    }),
+    ("zeros of the same length", |path, _| {
+        let bytes = fs::metadata(path).unwrap().len();
+        fs::write(path, vec![0; usize::try_from(bytes).unwrap()]).unwrap();
+    }),
+    ("cut to half", |path, _| cut(path, |bytes| bytes / 2)),
+    ("cut by the last byte", |path, _| {
+        cut(path, |bytes| bytes - 1)
+    }),
+    ("a bit flipped in the header", |path, _| flip(path, |_| 1)),
+    ("a bit flipped in a page", |path, _| {
+        flip(path, |bytes| bytes / 3)
+    }),
+    ("a bit flipped in the footer", |path, _| {
+        flip(path, |bytes| bytes - 30)
+    }),
+    ("a bit flipped in the footer's length", |path, _| {
+        flip(path, |bytes| bytes - 6)
+    }),
+    ("bytes added", |path, _| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes.extend_from_slice(b"PAR1");
+        fs::write(path, bytes).unwrap();
+    }),
+    ("another symbol's file in its place", |path, other| {
+        _ = fs::copy(other, path).unwrap()
+    }),
+    ("a folder in its place", |path, _| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }),
+    ("a link to a sound file in its place", |path, other| {
+        fs::remove_file(path).unwrap();
+        std::os::unix::fs::symlink(other, path).unwrap();
+    }),
+];
+
+#[test]
+fn a_harmed_file_of_minutes_is_named_never_read_and_fetched_again() {
+    let ward = Ward::new();
+    let (path, other) = (
+        ward.file(["timeframe=1m", "symbol=AAPL", "month=2024-06"]),
+        ward.file(["timeframe=1m", "symbol=BRK", "month=2024-06"]),
+    );
+    for (name, harm) in HARMS {
+        let experiment = Experiment::begin(
+            "damage",
+            format!("a file of minutes: {name}"),
+            "from outside, between two commands",
+            "named by the doctor, never read as if it were right, set aside and fetched again by repair",
+        );
+        let patient = ward.admit(|data| harm(&data.join(&path), &data.join(&other)));
+        patient.assert_diagnosed(path.to_str().unwrap(), name);
+        patient.assert_honest(name);
+        patient.assert_cured(&[&["repair"], &["aggregate"]], name);
+        experiment.passed(1, "restored byte for byte");
+    }
+}
+
+#[test]
+fn a_harmed_file_of_longer_bars_is_named_never_read_and_made_again() {
+    let ward = Ward::new();
+    let (path, other) = (
+        ward.file(["timeframe=1h", "symbol=AAPL", "year=2024"]),
+        ward.file(["timeframe=1h", "symbol=BRK", "year=2024"]),
+    );
+    for (name, harm) in HARMS {
+        let experiment = Experiment::begin(
+            "damage",
+            format!("a file of hourly bars: {name}"),
+            "from outside, between two commands",
+            "named by the doctor, never read as if it were right, made again from the minutes",
+        );
+        let patient = ward.admit(|data| harm(&data.join(&path), &data.join(&other)));
+        patient.assert_diagnosed(path.to_str().unwrap(), name);
+        patient.assert_honest(name);
+        patient.assert_cured(&[&["repair"], &["aggregate"]], name);
+        experiment.passed(1, "restored byte for byte");
+    }
+}
+
+#[test]
+fn any_flipped_bit_of_the_lake_is_found() {
+    let ward = Ward::new();
+    let experiment = Experiment::begin(
+        "damage",
+        "a random bit of a random file of the lake is flipped",
+        "from outside, between two commands",
+        "found by doctor --deep, and no query answers from the file",
+    );
+    let count = trials(12, 1000);
+    for number in 0..count {
+        // Steps of primes spread files and bits evenly.
+        let path = &ward.files[number * 7 % ward.files.len()];
+        let patient = ward.admit(|data| {
+            let path = data.join(path);
+            let mut bytes = fs::read(&path).unwrap();
+            let bit = number * 104_729 % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(path, bytes).unwrap();
+        });
+        patient.assert_diagnosed(path.to_str().unwrap(), &path.display().to_string());
+        if path.to_str().unwrap().contains("timeframe=1m") {
+            let ran = patient.run(&["query", SUMS]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (7, ""), "{}", ran.stderr);
+        }
+    }
+    experiment.passed(count, format!("{count} of {count} found"));
+}
+
+const DATABASE_HARMS: [(&str, Harm); 9] = [
+    ("deleted", |path, _| fs::remove_file(path).unwrap()),
+    ("empty", |path, _| fs::write(path, "").unwrap()),
+    ("text instead", |path, _| {
+        fs::write(path, "<html>no such file</html>").unwrap()
+    }),
+    ("its header zeroed", |path, _| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[..100].fill(0);
+        fs::write(path, bytes).unwrap();
+    }),
+    ("cut to half", |path, _| {
+        cut(path, |bytes| bytes / 2 / 4096 * 4096)
+    }),
+    ("cut within a page", |path, _| {
+        cut(path, |bytes| bytes / 3 + 5)
+    }),
+    ("a page overwritten with noise", |path, _| {
+        let mut bytes = fs::read(path).unwrap();
+        let page = bytes.len() / 2 / 4096 * 4096;
+        for (at, byte) in bytes[page..page + 4096].iter_mut().enumerate() {
+            *byte = (at * 151 % 251) as u8;
+        }
+        fs::write(path, bytes).unwrap();
+    }),
+    ("another program's database in its place", |path, _| {
+        fs::remove_file(path).unwrap();
+        let other = rusqlite::Connection::open(path).unwrap();
+        other
+            .execute_batch(
+                "PRAGMA application_id = 7; CREATE TABLE t (x); INSERT INTO t VALUES (1)",
+            )
+            .unwrap();
+    }),
+    ("its tables dropped", |path, _| {
+        fs::remove_file(path).unwrap();
+        rusqlite::Connection::open(path)
+            .unwrap()
+            .pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+            .unwrap();
+    }),
+];
+
+#[test]
+fn a_harmed_database_is_named_never_replaced_in_silence_and_made_anew_from_the_lake() {
+    let ward = Ward::new();
+    for (name, harm) in DATABASE_HARMS {
+        let experiment = Experiment::begin(
+            "damage",
+            format!("the database: {name}"),
+            "from outside, between two commands",
+            "named by the doctor, no command makes a new one beside the files, restored from the lake",
+        );
+        let patient = ward.admit(|data| harm(&data.join("marketpipe.db"), data));
+        patient.assert_diagnosed("marketpipe.db", name);
+        patient.assert_honest(name);
+        let ingest = [
+            "ingest",
+            "--symbols",
+            SYMBOLS,
+            "--start",
+            FIRST,
+            "--end",
+            LAST,
+        ];
+        let ran = patient.run(&ingest);
+        assert_eq!(ran.code, 7, "{name}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains("doctor") || ran.stderr.contains("--rebuild-catalog"),
+            "{name}: {}",
+            ran.stderr
+        );
+        patient.assert_cured(
+            &[&["doctor", "--rebuild-catalog"], &ingest, &["aggregate"]],
+            name,
+        );
+        experiment.passed(1, "lake, catalog and ledger restored");
+    }
+}
+
+#[test]
+fn older_newer_and_copied_databases_are_told_apart() {
+    let ward = Ward::new();
+    let ingest = [
+        "ingest",
+        "--symbols",
+        SYMBOLS,
+        "--start",
+        FIRST,
+        "--end",
+        LAST,
+    ];
+    let begin = |fault: &str, expected: &str| {
+        Experiment::begin(
+            "damage",
+            fault,
+            "from outside, between two commands",
+            expected,
+        )
+    };
+
+    let experiment = begin("the database of an older version", "upgraded, nothing lost");
+    let old = ward.admit(|data| downgrade(&data.join("marketpipe.db"), 1));
+    old.assert_cured(&[&ingest, &["aggregate"]], "older");
+    experiment.passed(1, "upgraded");
+
+    let experiment = begin(
+        "the database of a newer version",
+        "refused with exit 7, untouched",
+    );
+    let newer = ward.admit(|data| {
+        let database = rusqlite::Connection::open(data.join("marketpipe.db")).unwrap();
+        database.pragma_update(None, "user_version", 99).unwrap();
+    });
+    for command in [
+        &ingest[..],
+        &["status"],
+        &["doctor"],
+        &["doctor", "--rebuild-catalog"],
+    ] {
+        let ran = newer.run(command);
+        assert_eq!(ran.code, 7, "{command:?} {}", ran.stderr);
+        assert!((ran.stderr + &ran.stdout).contains("newer"), "{command:?}");
+    }
+    experiment.passed(4, "refused by each command");
+
+    let experiment = begin(
+        "the database restored from before the last ingest",
+        "files that it does not know are named and never overwritten; doctor --rebuild-catalog takes them",
+    );
+    let restored = ward.admit(|data| {
+        let database = rusqlite::Connection::open(data.join("marketpipe.db")).unwrap();
+        database.execute_batch("DELETE FROM partition_file WHERE period = '2024-06'; DELETE FROM session_record WHERE session_day >= 19875").unwrap();
+    });
+    restored.assert_diagnosed("month=2024-06", "restored");
+    let ran = restored.run(&ingest);
+    assert_eq!(ran.code, 7, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("is not overwritten; `marketpipe doctor`"),
+        "{}",
+        ran.stderr
+    );
+    restored.assert_cured(
+        &[&["doctor", "--rebuild-catalog"], &ingest, &["aggregate"]],
+        "restored",
+    );
+    experiment.passed(1, "taken into the catalog, byte for byte");
+
+    let experiment = begin(
+        "a file restored from before the last ingest",
+        "named; repair sets it aside and fetches what it should hold",
+    );
+    let path = ward.file(["timeframe=1m", "symbol=AAPL", "month=2024-06"]);
+    let stale = {
+        let lab = Lab::with_made_up(&["AAPL"], FIRST, LAST);
+        lab.ingest("AAPL", FIRST, "2024-06-14");
+        fs::read(lab.data().join(&path)).unwrap()
+    };
+    for cure in [&["repair"][..], &["doctor", "--rebuild-catalog"]] {
+        let patient = ward.admit(|data| fs::write(data.join(&path), &stale).unwrap());
+        patient.assert_diagnosed(path.to_str().unwrap(), "stale");
+        patient.assert_honest("stale");
+        patient.assert_cured(&[cure, &["repair"], &ingest, &["aggregate"]], "stale");
+    }
+    experiment.passed(2, "fetched again, byte for byte");
+}
+
+#[test]
+fn logs_locks_and_strangers_do_no_harm() {
+    let ward = Ward::new();
+    let ingest = [
+        "ingest",
+        "--symbols",
+        SYMBOLS,
+        "--start",
+        FIRST,
+        "--end",
+        LAST,
+    ];
+    let harms: [(&str, &str, Harm); 7] = [
+        ("the write-ahead log", "garbage", |data, _| {
+            fs::write(data.join("marketpipe.db-wal"), vec![7; 9000]).unwrap()
+        }),
+        ("the write-ahead log's index", "garbage", |data, _| {
+            fs::write(data.join("marketpipe.db-shm"), vec![7; 40_000]).unwrap()
+        }),
+        ("the store lock", "deleted", |data, _| {
+            fs::remove_file(data.join("store.lock")).unwrap()
+        }),
+        (
+            "the store lock",
+            "says that a dead process holds it",
+            |data, _| fs::write(data.join("store.lock"), "process 1 on mars").unwrap(),
+        ),
+        ("the publish lock", "deleted", |data, _| {
+            _ = fs::remove_file(data.join("publish.lock"))
+        }),
+        ("staging", "deleted", |data, _| {
+            fs::remove_dir_all(data.join("staging")).unwrap()
+        }),
+        ("staging", "left-over files", |data, _| {
+            fs::write(data.join("staging/1-1-abc.parquet"), "half a file").unwrap()
+        }),
+    ];
+    for (what, how, harm) in harms {
+        let experiment = Experiment::begin(
+            "damage",
+            format!("{what}: {how}"),
+            "from outside, between two commands",
+            "no error, nothing lost",
+        );
+        let patient = ward.admit(|data| harm(data, data));
+        patient.assert_honest(how);
+        patient.assert_cured(&[&ingest, &["aggregate"]], how);
+        experiment.passed(1, "nothing lost");
+    }
+    let experiment = Experiment::begin(
+        "damage",
+        "a file that nobody knows in the lake",
+        "from outside, between two commands",
+        "named by the doctor as a warning, left where it is",
+    );
+    let patient = ward.admit(|data| fs::write(data.join("lake/notes.txt"), "mine").unwrap());
+    let looked = patient.run(&["doctor", "--format", "csv"]);
+    assert_eq!(looked.code, 0, "{}", looked.stdout);
+    assert!(
+        looked
+            .stdout
+            .contains("unknown files,warning,lake/notes.txt"),
+        "{}",
+        looked.stdout
+    );
+    patient.assert_honest("stranger");
+    assert!(patient.folder.path().join("lake/notes.txt").exists());
+    experiment.passed(1, "named");
+}
