@@ -1,5 +1,6 @@
 //! What the integration tests share: a laboratory with a data folder and a server, and readers of other tools' data.
 
+pub(crate) mod experiment;
 pub(crate) mod lab;
 pub(crate) mod lean;
 pub(crate) mod tamper;
