@@ -43,6 +43,7 @@ impl Database {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         connect::check_library(rusqlite::version_number())?;
         let path = connect::absolute(path)?;
+        connect::refuse_link(&path)?;
         let has_log = connect::has_log(&path);
         connect::create_file(&path)?;
         let mut writer = connect::open_connection(&path, Access::ReadWrite)?;
@@ -69,6 +70,7 @@ impl Database {
     pub fn open_existing_read_only(path: &Path) -> Result<Option<Self>, StoreError> {
         connect::check_library(rusqlite::version_number())?;
         let path = connect::absolute(path)?;
+        connect::refuse_link(&path)?;
         match fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_failure("find", &path, error)),
