@@ -75,6 +75,8 @@ impl CsvReportRepository {
     /// When the folder or the file cannot be made.
     pub fn begin(&self, path: &Path) -> Result<CsvReport, StoreError> {
         if path.starts_with(&self.folder) {
+            let above = self.folder.parent().unwrap_or(Path::new(""));
+            disk::refuse_links_below(above, &self.folder)?;
             disk::create_folders(&self.folder, disk::Access::Private)?;
         }
         let beside = disk::beside(path);

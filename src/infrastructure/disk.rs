@@ -230,14 +230,27 @@ pub(crate) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, StoreError
     };
     let found = file.metadata().map_err(failed)?;
     if !found.is_file() || found.len() > MOST_BYTES {
-        let context = format!("{} is not a file that this program wrote", path.display());
-        return Err(StoreError::new(StoreErrorKind::Damaged, context));
+        return Err(is_not_ours(path));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0));
     file.take(MOST_BYTES)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     Ok(Some(bytes))
+}
+
+/// Refuses what is there and no file: a link, a pipe, a device, a folder.
+pub(crate) fn refuse_no_file(path: &Path) -> Result<(), StoreError> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() => Err(is_a_link(StoreErrorKind::Damaged, path)),
+        Ok(found) if !found.is_file() => Err(is_not_ours(path)),
+        _ => Ok(()),
+    }
+}
+
+fn is_not_ours(path: &Path) -> StoreError {
+    let context = format!("{} is not a file that this program wrote", path.display());
+    StoreError::new(StoreErrorKind::Damaged, context)
 }
 
 /// The regular files below `folder`, at any depth, in order; none when there is no such folder. Links are not followed.

@@ -147,9 +147,9 @@ async fn serve(listener: TcpListener, service: Arc<Service>, ended: Arc<Notify>)
             .serve_connection(TokioIo::new(stream), answer);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            match tokio::time::timeout(CONNECTION_LIFETIME, connection).await {
-                Ok(Err(error)) => tracing::debug!("a connection broke: {error}"),
-                Ok(Ok(())) | Err(_) => {}
+            let ended = tokio::time::timeout(CONNECTION_LIFETIME, connection).await;
+            if let Ok(Err(error)) = ended {
+                tracing::debug!("a connection broke: {error}");
             }
             drop(place);
         });

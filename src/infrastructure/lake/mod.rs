@@ -96,19 +96,24 @@ impl LakeStore {
 
     /// The files of a selection with their paths, and the lock that keeps them in place while they are read.
     ///
+    /// Whoever reads them by their paths would follow a link, and wait for ever for the other end of a pipe: what is no
+    /// file is refused. One that is missing is the reader's to find.
+    ///
     /// # Errors
-    /// When the catalog cannot be read or the lock cannot be had.
+    /// When the catalog cannot be read, the lock cannot be had, or something else lies in the place of a file.
     pub fn pin_files(
         &self,
         selection: &BarSelection,
     ) -> Result<(Vec<(PartitionFile, std::path::PathBuf)>, LockGuard), StoreError> {
         let guard = PublishLock::new(self.directory.publish_lock()).shared()?;
         let files = self.catalog.list_files(selection)?;
-        let pinned = files.into_iter().map(|file| {
+        let mut pinned = Vec::with_capacity(files.len());
+        for file in files {
             let path = self.storage.path_of(&file.key);
-            (file, path)
-        });
-        Ok((pinned.collect(), guard))
+            disk::refuse_no_file(&path)?;
+            pinned.push((file, path));
+        }
+        Ok((pinned, guard))
     }
 
     /// The rows of a catalogued file, proven against the catalog.

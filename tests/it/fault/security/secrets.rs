@@ -326,7 +326,7 @@ fn keys_are_found_in_nothing_that_is_printed_or_kept() {
     }
 }
 
-/// A run that hangs, seen from outside, with its log not yet in the database; then it dies of a fault of its own.
+/// A run that hangs, seen from outside, with its log not yet in the database; then it dies as of a fault of its own.
 fn look_while_it_runs_and_dies(vault: &mut Vault) {
     let stall = Fault::Stall {
         point: StallPoint::AfterHead,
@@ -372,7 +372,7 @@ fn look_while_it_runs_and_dies(vault: &mut Vault) {
     let open = vault.look_into_files();
     assert!(open > 0);
     let told = Command::new("kill")
-        .args(["-SEGV", &child.id().to_string()])
+        .args(["-ABRT", &child.id().to_string()])
         .status();
     assert!(told.unwrap().success());
     let output = child.wait_with_output();

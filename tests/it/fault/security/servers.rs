@@ -1,7 +1,7 @@
 //! The server of metrics: who reaches it, what it answers, and that no client of it hurts an ingest or another client.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -48,21 +48,36 @@ fn serve(lab: &Lab, listen: &str) -> Served {
     Served { child, address }
 }
 
-/// The whole answer to raw bytes, as far as it comes within ten seconds.
+/// The answer to raw bytes, as far as it comes within ten seconds.
 fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    stream
-        .set_write_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
+    let limit = Some(Duration::from_secs(10));
+    stream.set_read_timeout(limit).unwrap();
+    stream.set_write_timeout(limit).unwrap();
     // A server that has seen enough hangs up before all is sent.
     _ = stream.write_all(request);
-    _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
-    _ = stream.read_to_end(&mut answer);
+    let mut part = [0; 65_536];
+    while let Ok(bytes @ 1..) = stream.read(&mut part) {
+        answer.extend_from_slice(&part[..bytes]);
+        if is_whole(&String::from_utf8_lossy(&answer)) {
+            break;
+        }
+    }
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn is_whole(answer: &str) -> bool {
+    let Some((head, body)) = answer.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head.lines().find_map(|line| {
+        line.to_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse()
+            .ok()
+    });
+    length.is_some_and(|length: usize| body.len() >= length)
 }
 
 fn status_of(answer: &str) -> u16 {
