@@ -124,7 +124,7 @@ fn a_clock_that_is_wrong_by_decades_leaves_the_same_bars_once_it_is_right() {
         "@2100-02-28 23:59:58",
         "@2106-02-07 06:28:15",
     ];
-    for clock in clocks.into_iter().skip(1 - trials(0, 1)).step_by(1) {
+    for clock in clocks.into_iter().step_by(trials(3, 1)) {
         let experiment = Experiment::begin(
             SECTION,
             format!("the clock says {}", &clock[1..]),
@@ -263,7 +263,10 @@ fn a_clock_that_jumps_between_runs_changes_neither_bars_nor_the_order_of_jobs() 
         return;
     }
     let reference = reference();
-    for jump in ["-1h", "-30d", "-2y", "+1h", "+1y"] {
+    for jump in ["-2y", "-1h", "+1y", "-30d", "+1h"]
+        .into_iter()
+        .take(trials(3, 5))
+    {
         let experiment = Experiment::begin(
             SECTION,
             format!("the clock jumps by {jump} between runs"),
@@ -312,7 +315,10 @@ fn a_clock_that_jumps_in_the_middle_of_a_run_changes_no_bar() {
         return;
     }
     let reference = reference();
-    for jump in ["-3600", "-31536000", "+31536000"] {
+    for jump in ["-3600", "+31536000", "-31536000"]
+        .into_iter()
+        .take(trials(2, 3))
+    {
         let experiment = Experiment::begin(
             SECTION,
             format!("the clock jumps by {jump} s while a page is awaited"),
@@ -326,7 +332,7 @@ fn a_clock_that_jumps_in_the_middle_of_a_run_changes_no_bar() {
             When::Nth(2),
             Fault::Stall {
                 point: StallPoint::BeforeHead,
-                lasting: std::time::Duration::from_millis(1500),
+                lasting: std::time::Duration::from_millis(700),
             },
         ));
         lab.done(&ingest(RANGES[0]));
@@ -483,7 +489,7 @@ fn time_zone_and_language_of_the_machine_change_no_byte() {
     let (lake, printed) = all(None, "reference");
     assert!(lake == reference());
     for (number, (name, value)) in places.into_iter().enumerate() {
-        if number % trials(2, 1) != 0 && name == "TZ" {
+        if number % trials(3, 1) != 0 {
             continue;
         }
         let experiment = Experiment::begin(
