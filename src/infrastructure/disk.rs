@@ -147,6 +147,19 @@ fn no_link_and_no_waiting() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
+/// Whether every user of the machine may add and remove entries of `folder`.
+#[cfg(unix)]
+pub(crate) fn is_writable_by_all(folder: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o002 != 0)
+}
+
+/// Whether every user of the machine may add and remove entries of `folder`; nobody knows here.
+#[cfg(not(unix))]
+pub(crate) fn is_writable_by_all(_folder: &Path) -> bool {
+    false
+}
+
 /// Makes the entries of `folder` durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     // Only Unix can open and sync a folder; elsewhere the file system journals renames by itself.

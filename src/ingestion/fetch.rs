@@ -260,3 +260,46 @@ fn most_pages(unit: &FetchUnit, rows_per_page: usize) -> u64 {
         .saturating_mul(PAGE_ALLOWANCE)
         .saturating_add(20)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::InstantRange;
+
+    const NOW_US: i64 = 1_790_000_000_000_000;
+
+    fn unit_up_to(end_us: i64) -> FetchUnit {
+        FetchUnit {
+            number: 0,
+            symbols: vec!["AAPL".parse().unwrap()],
+            range: InstantRange {
+                start_us: NOW_US - 1_000 * MINUTE_US,
+                end_us,
+            },
+            sessions: std::sync::Arc::from([]),
+            expected_rows: 0,
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_provider_s_future_is_no_answer() {
+        let within = unit_up_to(NOW_US + CLOCK_TOLERANCE_US);
+        let beyond = unit_up_to(NOW_US + CLOCK_TOLERANCE_US + MINUTE_US);
+        assert!(refuse_future(&within, Some(NOW_US)).is_ok());
+        let refused = refuse_future(&beyond, Some(NOW_US)).unwrap_err();
+        assert_eq!(refused.kind, ProviderErrorKind::ClockAhead);
+        assert!(refused.kind.ends_the_run() && !refused.kind.is_retryable());
+        // Who says no time cannot contradict.
+        assert!(refuse_future(&beyond, None).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_does_not_say_when_an_answer_was_asked_for() {
+        let year_us = 365 * 1_440 * MINUTE_US;
+        assert_eq!(settled_by(NOW_US + year_us, Some(NOW_US)), NOW_US);
+        for asked_at_us in [NOW_US - year_us, NOW_US, NOW_US + CLOCK_TOLERANCE_US] {
+            assert_eq!(settled_by(asked_at_us, Some(NOW_US)), asked_at_us);
+            assert_eq!(settled_by(asked_at_us, None), asked_at_us);
+        }
+    }
+}

@@ -24,6 +24,12 @@ impl DataDirectory {
     pub fn create(&self) -> Result<(), StoreError> {
         self.refuse_links()?;
         disk::create_folders(&self.root, Access::Private)?;
+        if disk::is_writable_by_all(&self.root) {
+            let root = self.root.display();
+            tracing::warn!(
+                "every user of this machine may change what is in {root}: `chmod o-w` it"
+            );
+        }
         disk::create_folders(&self.lake(), Access::Readable)?;
         disk::create_folders(&self.staging(), Access::Private)
     }

@@ -68,12 +68,19 @@ impl Drop for JobLease {
     }
 }
 
+/// Opens a lease; a link is not followed, and nobody waits for the other end of a pipe.
+fn open(path: &Path) -> std::io::Result<File> {
+    disk::options_of_own_files(Access::Private)
+        .read(true)
+        .open(path)
+}
+
 /// Whether the holder of a lease lives. A name that cannot be a lease's is nobody's.
 fn is_held(directory: &DataDirectory, name: &str) -> bool {
     if Path::new(name).file_name() != Some(OsStr::new(name)) {
         return false;
     }
-    File::open(directory.leases().join(name)).is_ok_and(|file| file.try_lock().is_err())
+    open(&directory.leases().join(name)).is_ok_and(|file| file.try_lock().is_err())
 }
 
 /// Closes the jobs whose owners are dead as interrupted, and removes what these left; returns the jobs.
@@ -99,7 +106,7 @@ pub fn close_dead_jobs(
     // Behind a link there would be somebody else's files, which nobody has locked.
     disk::refuse_links_below(directory.root(), &directory.leases())?;
     for path in disk::list_files_below(&directory.leases())? {
-        if let Ok(file) = File::open(&path)
+        if let Ok(file) = open(&path)
             && file.try_lock().is_ok()
         {
             _ = std::fs::remove_file(&path);

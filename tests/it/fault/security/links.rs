@@ -381,3 +381,45 @@ fn a_foreign_database_makes_recovery_touch_nothing_but_its_own_files() {
     }
     experiment.passed(records.len() * 3, "nothing outside has changed");
 }
+
+#[test]
+fn a_pipe_in_the_place_of_state_hangs_nobody() {
+    let experiment = Experiment::begin(
+        SECTION,
+        "a named pipe in the place of the database, its log, a lock or a lease",
+        "ingest and jobs on each",
+        "ends within seconds with a message",
+    );
+    let mut runs = 0;
+    for place in [
+        "marketpipe.db",
+        "marketpipe.db-wal",
+        "store.lock",
+        "publish.lock",
+        "running/1-0",
+        "staging",
+    ] {
+        let lab = lab();
+        let path = lab.data().join(place);
+        _ = std::fs::remove_file(&path);
+        _ = std::fs::remove_dir_all(&path);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        if place == "running/1-0" {
+            let database = rusqlite::Connection::open(lab.data().join("marketpipe.db")).unwrap();
+            let changed = database.execute(
+                "UPDATE job SET state = 'running', owner_lease = '1-0', finished_at_us = NULL",
+                [],
+            );
+            assert_eq!(changed.unwrap(), 1);
+        }
+        for command in [COMMANDS[6], COMMANDS[0]] {
+            let begun = std::time::Instant::now();
+            let ran = lab.run(command);
+            assert_orderly(&ran, &format!("{command:?} with a pipe at {place}"));
+            assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+            runs += 1;
+        }
+    }
+    experiment.passed(runs, "none hung");
+}

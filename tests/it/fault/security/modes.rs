@@ -69,6 +69,29 @@ fn assert_modes(found: &BTreeMap<PathBuf, u32>, umask: u32) {
 }
 
 #[test]
+fn a_data_directory_that_everybody_may_change_is_told_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let lab = Lab::with_made_up(&["AAPL"], "2024-07-01", "2024-07-01");
+    std::fs::create_dir(lab.data()).unwrap();
+    for (mode, is_told) in [
+        (0o777, true),
+        (0o1777, true),
+        (0o775, false),
+        (0o700, false),
+    ] {
+        std::fs::set_permissions(lab.data(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let ran = lab.ingest("AAPL", "2024-07-01", "2024-07-01");
+        let words = "every user of this machine may change";
+        assert_eq!(
+            ran.stderr.contains(words),
+            is_told,
+            "{mode:o}: {}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
 fn state_is_its_owners_alone_whatever_the_umask() {
     for (umask, word) in [(0o000, "000"), (0o022, "022"), (0o077, "077")] {
         let experiment = Experiment::begin(

@@ -307,6 +307,10 @@ fn keys_are_found_in_nothing_that_is_printed_or_kept() {
             command.env("MARKETPIPE_ALPACA_URL", url);
             assert_eq!(vault.run_command(command, url), 6, "{url}");
         }
+        // Whatever the libraries have to say.
+        let mut command = vault.command(&[&INGEST[..7], &["--refresh"]].concat());
+        command.env("MARKETPIPE_LOG", "trace");
+        assert_eq!(vault.run_command(command, "trace"), 3);
         // A TLS client at a server that speaks none.
         let url = vault.server.base_url().replace("http:", "https:");
         let mut command = vault.command(&[&INGEST[..], &["--refresh"]].concat());
