@@ -64,7 +64,7 @@ const STATEMENTS: [&str; 96] = [
     "from '{out}/outside.csv' union all select 1",
     "pivot '{out}/outside.csv' on 1",
     // The environment and secrets.
-    "select getenv('HOME')",
+    "select getenv('MY_CANARY')",
     "select getenv('APCA_API_SECRET_KEY')",
     "select * from which_secret('s3://x', 's3')",
     "create secret (type s3, key_id 'x', secret 'y')",
@@ -168,7 +168,7 @@ fn no_statement_reaches_a_file_a_setting_or_the_network() {
         let sql = filled(&lab, statement);
         let ran = run(lab
             .command(&["query", &sql, "--format", "csv"])
-            .env("HOME", CANARY)
+            .env("MY_CANARY", CANARY)
             .stdin(std::process::Stdio::null()));
         // Behind a comment it is no statement but a comment.
         let is_comment = sql.contains("-- '") && ran.stdout == "1\n1\n";

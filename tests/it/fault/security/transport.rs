@@ -52,24 +52,22 @@ impl Certificates {
             folder: tempfile::tempdir().unwrap(),
         };
         made.openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=TestAuthority");
-        let sign = |name: &str, host: &str, days: &str| {
+        // Only `openssl ca` takes dates in every version.
+        let authority = "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n";
+        made.write("ca.cnf", authority);
+        made.write("index.txt", "");
+        made.write("serial", "01\n");
+        let sign = |name: &str, host: &str, dates: &str| {
             made.openssl(&format!(
-                "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={host}"
+                "req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"
             ));
-            std::fs::write(
-                made.path(&format!("{name}.ext")),
-                format!("subjectAltName={host}\n"),
-            )
-            .unwrap();
-            made.openssl(&format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem {days} -extfile {name}.ext"));
+            made.write(&format!("{name}.ext"), &format!("subjectAltName={host}\n"));
+            made.openssl(&format!("ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in {name}.csr -out {name}.pem -extfile {name}.ext {dates}"));
         };
         sign("good", "IP:127.0.0.1", "-days 30");
-        sign(
-            "expired",
-            "IP:127.0.0.1",
-            "-not_before 20200101000000Z -not_after 20210101000000Z",
-        );
         sign("other", "DNS:other.example", "-days 30");
+        let past = "-startdate 20200101000000Z -enddate 20210101000000Z";
+        sign("expired", "IP:127.0.0.1", past);
         made.openssl("req -x509 -newkey rsa:2048 -nodes -keyout self.key -out self.pem -days 30 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1");
         Some(made)
     }
@@ -78,16 +76,18 @@ impl Certificates {
         self.folder.path().join(name)
     }
 
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
     fn openssl(&self, arguments: &str) {
         let output = Command::new("openssl")
             .args(arguments.split(' '))
             .current_dir(self.folder.path())
             .output()
             .unwrap();
-        // An old openssl knows no dates: then the certificate is missing, and so is its row.
-        if !output.status.success() && !arguments.contains("-not_before") {
-            panic!("{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments}: {words}");
     }
 }
 
@@ -200,10 +200,6 @@ fn a_certificate_that_does_not_prove_the_host_ends_the_run_before_a_key_is_sent(
         ),
     ];
     for (kind, name, authority, more) in kinds {
-        if !certificates.path(&format!("{name}.pem")).exists() {
-            eprintln!("skipped: this openssl cannot make a certificate that is {kind}");
-            continue;
-        }
         let experiment = Experiment::begin(
             SECTION,
             format!("a certificate that is {kind}"),
