@@ -438,6 +438,8 @@ impl App {
         sql: &str,
         memory_mb: Option<u32>,
     ) -> Result<(QuerySession, Option<LockGuard>), AppError> {
+        // What a query has no memory for is written below the staging area.
+        self.directory().refuse_links()?;
         let needed = stores.zip(views::needed_files(sql));
         let (files, guard): (Vec<(PartitionFile, PathBuf)>, _) = match needed {
             Some((stores, selection)) => {

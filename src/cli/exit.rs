@@ -143,7 +143,7 @@ impl CliError {
     pub fn from_provider_kind(kind: ProviderErrorKind, message: impl Into<String>) -> Self {
         use ProviderErrorKind as Kind;
         let exit = match kind {
-            Kind::CredentialsMissing => Exit::Configuration,
+            Kind::CredentialsMissing | Kind::ClockAhead => Exit::Configuration,
             Kind::RateLimited => Exit::TryLater,
             _ => Exit::Provider,
         };
@@ -165,6 +165,9 @@ impl CliError {
             Kind::Unreachable | Kind::TimedOut | Kind::ServerError | Kind::CircuitOpen => {
                 "check the network and the provider's status page, then run the same command again; \
                  what was committed is kept"
+            }
+            Kind::ClockAhead => {
+                "set this machine's clock and time zone (`date -u` shows it), then run the same command again"
             }
             Kind::Malformed => {
                 "run the same command again; if it stays so, report it with the output of -vv"

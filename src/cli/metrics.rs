@@ -7,6 +7,7 @@ use super::args::{MetricsArgs, MetricsCommand};
 use super::exit::{CliError, Exit};
 use super::metrics_serve;
 use super::output::{OutputFormat, Value, human_bytes, human_duration, with_thousands};
+use super::query_file::refuse_in_data_folder;
 use super::session::CliSession;
 use super::sparkline::sparkline;
 use super::status::completeness_pct;
@@ -61,6 +62,7 @@ pub(super) fn run(session: &CliSession, args: &MetricsArgs) -> Result<Exit, CliE
         }
         None => match &args.textfile {
             Some(path) => {
+                refuse_in_data_folder(path, &session.app.directory())?;
                 let page = session.app.metrics_page(Detail::Usual, session.events());
                 write_beside(path, page.text()?.as_bytes())?;
                 Ok(Exit::Done)

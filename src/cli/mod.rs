@@ -32,22 +32,30 @@ mod validate_report;
 mod whole_file;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use args::{Arguments, Command};
 use exit::{CliError, Exit};
+use output::escape_for_terminal;
 use session::CliSession;
+
+use crate::infrastructure::host;
 
 /// Runs the program with `arguments`, the program's name first, and returns its exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    host::forbid_core_dumps();
     let outcome = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => run(arguments),
         Err(error) => {
             // Help and version go to stdout, mistakes to stderr; a closed pipe is no mistake.
-            _ = error.print();
+            if error.use_stderr() {
+                _ = std::io::stderr().write_all(usage_error(&error).as_bytes());
+            } else {
+                _ = error.print();
+            }
             return ExitCode::from(if error.use_stderr() {
                 Exit::Usage.code()
             } else {
@@ -64,6 +72,21 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             }
             ExitCode::from(error.exit.code())
         }
+    }
+}
+
+/// The text of a usage error. It repeats arguments, which a script may have from elsewhere: with a control character in
+/// them it is shown without colours and escaped.
+fn usage_error(error: &clap::Error) -> String {
+    let plain = error.render().to_string();
+    let lines: String = plain
+        .lines()
+        .map(|line| format!("{}\n", escape_for_terminal(line)))
+        .collect();
+    let is_harmless = lines.trim_end() == plain.trim_end();
+    match is_harmless && std::io::stderr().is_terminal() {
+        true => error.render().ansi().to_string(),
+        false => lines,
     }
 }
 

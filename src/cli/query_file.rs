@@ -16,6 +16,7 @@ use super::output::OutputFormat;
 use super::query::Printer;
 use crate::infrastructure::disk::beside;
 use crate::infrastructure::duckdb::{QueryError, QuerySession, RowSink};
+use crate::infrastructure::lake::DataDirectory;
 
 /// Whether the folder of the file at `path`, links followed, is `folder` or below it.
 pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
@@ -24,6 +25,21 @@ pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
         .filter(|parent| !parent.as_os_str().is_empty());
     let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")));
     matches!((parent, fs::canonicalize(folder)), (Ok(parent), Ok(folder)) if parent.starts_with(&folder))
+}
+
+/// Refuses a file in the data folder: what is kept there is replaced by the program itself alone. Reports have a folder of
+/// their own there.
+pub(super) fn refuse_in_data_folder(
+    path: &Path,
+    directory: &DataDirectory,
+) -> Result<(), CliError> {
+    if !lies_below(path, directory.root()) || lies_below(path, &directory.reports()) {
+        return Ok(());
+    }
+    let message = format!("{} lies in the data folder", path.display());
+    Err(CliError::new(Exit::Usage, message).with_hint(
+        "what is kept there is replaced by ingests and aggregations alone; name another folder",
+    ))
 }
 
 /// How a file is written.

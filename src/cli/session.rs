@@ -186,9 +186,15 @@ impl CliSession {
     }
 
     /// Says something to the user on stderr, even when asked to be quiet: what failed.
+    ///
+    /// A server's words, a database's or a path may be in it: on a terminal they are shown and never obeyed.
     pub(super) fn insist(&self, text: &str) {
         end_progress_line();
-        _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes());
+        let lines: String = text
+            .split('\n')
+            .map(|line| format!("{}\n", output::escape_for_terminal(line)))
+            .collect();
+        _ = std::io::Write::write_all(&mut std::io::stderr(), lines.as_bytes());
     }
 
     /// Says something to the user on stderr, unless asked to be quiet.

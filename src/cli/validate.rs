@@ -10,7 +10,7 @@ use super::order::IngestOrder;
 use super::output::{
     OutputFormat, Value, counted, escape_for_terminal, human_duration, with_thousands,
 };
-use super::query_file::lies_below;
+use super::query_file::refuse_in_data_folder;
 use super::session::CliSession;
 use super::stopping::Stopping;
 use super::symbols::read_legal_symbols;
@@ -49,7 +49,7 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
         .into_iter()
         .flatten()
     {
-        refuse_in_lake(session, path)?;
+        refuse_in_data_folder(path, &session.app.directory())?;
     }
     let stores = session.job_stores()?;
     // A commit that died half-way is no damage.
@@ -428,14 +428,4 @@ fn no_finding(id: &str) -> CliError {
     CliError::new(Exit::Usage, message).with_hint(
         "`marketpipe query \"select finding_id, rule, symbol, message from findings\"` lists those of the last runs",
     )
-}
-
-/// The paths that the arguments name must not lie among the bars.
-fn refuse_in_lake(session: &CliSession, path: &Path) -> Result<(), CliError> {
-    if lies_below(path, &session.app.directory().lake()) {
-        let message = format!("{} lies in the lake", path.display());
-        return Err(CliError::new(Exit::Usage, message)
-            .with_hint("only bars lie there; name another folder"));
-    }
-    Ok(())
 }

@@ -1,19 +1,24 @@
 //! A file that is complete or not there: written beside its place, then moved.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use super::exit::{CliError, Exit};
-use crate::infrastructure::disk::beside;
+use crate::infrastructure::disk::{beside, create_anew};
 
 /// Writes a file that is complete or as it was.
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let beside = beside(path);
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    let failed = |error: &dyn std::fmt::Display| {
+        let message = format!("cannot write {}: {error}", path.display());
+        CliError::new(Exit::Storage, message)
+    };
+    let mut file = create_anew(&beside).map_err(|error| failed(&error))?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| std::fs::rename(&beside, path));
     written.map_err(|error| {
         _ = std::fs::remove_file(&beside);
-        CliError::new(
-            Exit::Storage,
-            format!("cannot write {}: {error}", path.display()),
-        )
+        failed(&error)
     })
 }

@@ -75,11 +75,12 @@ impl CsvReportRepository {
     /// When the folder or the file cannot be made.
     pub fn begin(&self, path: &Path) -> Result<CsvReport, StoreError> {
         if path.starts_with(&self.folder) {
-            disk::create_folders(&self.folder)?;
+            let above = self.folder.parent().unwrap_or(Path::new(""));
+            disk::refuse_links_below(above, &self.folder)?;
+            disk::create_folders(&self.folder, disk::Access::Private)?;
         }
         let beside = disk::beside(path);
-        let file =
-            File::create(&beside).map_err(|error| disk::io_failure("create", &beside, error))?;
+        let file = disk::create_anew(&beside)?;
         let mut report = CsvReport {
             path: path.to_owned(),
             beside,

@@ -2,10 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::domain::ports::{StoreError, StoreErrorKind};
+
+/// No file of the lake comes near this size; what is larger was put there by somebody else and is not read into memory.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Who may look into a new folder, whatever the umask allows beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Its owner alone.
+    Private,
+    /// Everybody whom the folders above let through; its owner alone may change it.
+    Readable,
+}
 
 /// Turns a failed file operation into a [`StoreError`] that names what was attempted on which path.
 pub(crate) fn io_failure(action: &str, path: &Path, error: io::Error) -> StoreError {
@@ -25,9 +37,9 @@ pub(crate) fn io_failure(action: &str, path: &Path, error: io::Error) -> StoreEr
 }
 
 /// Makes `folder` and what is missing above it, and makes each new entry durable.
-pub(crate) fn create_folders(folder: &Path) -> Result<(), StoreError> {
+pub(crate) fn create_folders(folder: &Path, access: Access) -> Result<(), StoreError> {
     let mut changed = BTreeSet::new();
-    create_folders_noting(folder, &mut changed)?;
+    create_folders_noting(folder, access, &mut changed)?;
     changed.iter().try_for_each(|folder| sync_folder(folder))
 }
 
@@ -35,12 +47,13 @@ pub(crate) fn create_folders(folder: &Path) -> Result<(), StoreError> {
 /// to sync, once each however many entries they got.
 pub(crate) fn create_folders_noting(
     folder: &Path,
+    access: Access,
     changed: &mut BTreeSet<PathBuf>,
 ) -> Result<(), StoreError> {
     let parent = folder
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    match fs::create_dir(folder) {
+    match create_folder(folder, access) {
         Ok(()) => {
             changed.insert(parent.unwrap_or(Path::new(".")).to_owned());
             Ok(())
@@ -48,12 +61,103 @@ pub(crate) fn create_folders_noting(
         Err(_) if folder.is_dir() => Ok(()),
         Err(error) => match parent.filter(|_| error.kind() == io::ErrorKind::NotFound) {
             Some(parent) => {
-                create_folders_noting(parent, changed)?;
-                create_folders_noting(folder, changed)
+                create_folders_noting(parent, access, changed)?;
+                create_folders_noting(folder, access, changed)
             }
             None => Err(io_failure("create folder", folder, error)),
         },
     }
+}
+
+fn create_folder(folder: &Path, access: Access) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(
+        &mut builder,
+        match access {
+            Access::Private => 0o700,
+            Access::Readable => 0o755,
+        },
+    );
+    #[cfg(not(unix))]
+    let _ = access;
+    builder.create(folder)
+}
+
+/// Refuses a path below `root` of which any part is a symbolic link: what seems to lie there lies elsewhere, and what
+/// is written or removed there would be somebody else's. `root` itself may be a link.
+pub(crate) fn refuse_links_below(root: &Path, path: &Path) -> Result<(), StoreError> {
+    let Ok(relative) = path.strip_prefix(root) else {
+        return Ok(());
+    };
+    let mut current = root.to_owned();
+    for part in relative {
+        current.push(part);
+        match current.symlink_metadata() {
+            Ok(found) if found.is_symlink() => {
+                return Err(is_a_link(StoreErrorKind::NotWritable, &current));
+            }
+            // What is not there yet will be made by us.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_a_link(kind: StoreErrorKind, path: &Path) -> StoreError {
+    let context = format!(
+        "{} is a symbolic link, and none is followed in a data directory",
+        path.display()
+    );
+    StoreError::new(kind, context)
+}
+
+/// Turns a failure to open one of the program's own files into an error that says so when a link is in the way.
+pub(crate) fn open_failure(action: &str, path: &Path, error: io::Error) -> StoreError {
+    match path.is_symlink() {
+        true => is_a_link(StoreErrorKind::NotWritable, path).caused_by(error),
+        false => io_failure(action, path, error),
+    }
+}
+
+/// How the program opens its own files: never through a link at the end of the path, and a new one with a mode that
+/// no umask can widen.
+pub(crate) fn options_of_own_files(access: Access) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options
+            .mode(match access {
+                Access::Private => 0o600,
+                Access::Readable => 0o644,
+            })
+            .custom_flags(no_link_and_no_waiting());
+    }
+    #[cfg(not(unix))]
+    let _ = access;
+    options
+}
+
+/// Refuses a link at the end of the path, and does not wait for the other end of a pipe that somebody put there.
+#[cfg(unix)]
+fn no_link_and_no_waiting() -> i32 {
+    use rustix::fs::OFlags;
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+/// Whether every user of the machine may add and remove entries of `folder`.
+#[cfg(unix)]
+pub(crate) fn is_writable_by_all(folder: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o002 != 0)
+}
+
+/// Whether every user of the machine may add and remove entries of `folder`; nobody knows here.
+#[cfg(not(unix))]
+pub(crate) fn is_writable_by_all(_folder: &Path) -> bool {
+    false
 }
 
 /// Makes the entries of `folder` durable.
@@ -71,7 +175,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// Writes a new file that must not exist yet and makes its content durable. On failure nothing is left behind.
 pub(crate) fn write_new_durable(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let mut file = OpenOptions::new()
+    let mut file = options_of_own_files(Access::Readable)
         .write(true)
         .create_new(true)
         .open(path)
@@ -84,6 +188,13 @@ pub(crate) fn write_new_durable(path: &Path, bytes: &[u8]) -> Result<(), StoreEr
         return Err(io_failure("write", path, error));
     }
     Ok(())
+}
+
+/// A new file at `path`, which is [`beside`] another one: what a dead process left there goes first. A link that somebody
+/// put there, in a folder that all may write to, is not followed.
+pub(crate) fn create_anew(path: &Path) -> Result<File, StoreError> {
+    remove_if_present(path)?;
+    File::create_new(path).map_err(|error| io_failure("create", path, error))
 }
 
 /// Where what becomes the file at `path` is written until it is complete: in the same folder, so that a rename puts it in
@@ -188,13 +299,38 @@ pub(crate) fn remove_if_present(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// The whole file; `None` when there is none.
+/// The whole file; `None` when there is none. What is a link, a pipe, a device or far too large is not read.
 pub(crate) fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_failure("read", path, error)),
+    let failed = |error| io_failure("read", path, error);
+    let file = match options_of_own_files(Access::Readable).read(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(_) if path.is_symlink() => return Err(is_a_link(StoreErrorKind::Damaged, path)),
+        Err(error) => return Err(failed(error)),
+    };
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() || found.len() > MOST_BYTES {
+        return Err(is_not_ours(path));
     }
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0));
+    file.take(MOST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    Ok(Some(bytes))
+}
+
+/// Refuses what is there and no file: a link, a pipe, a device, a folder.
+pub(crate) fn refuse_no_file(path: &Path) -> Result<(), StoreError> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() => Err(is_a_link(StoreErrorKind::Damaged, path)),
+        Ok(found) if !found.is_file() => Err(is_not_ours(path)),
+        _ => Ok(()),
+    }
+}
+
+fn is_not_ours(path: &Path) -> StoreError {
+    let context = format!("{} is not a file that this program wrote", path.display());
+    StoreError::new(StoreErrorKind::Damaged, context)
 }
 
 /// The regular files below `folder`, at any depth, in order; none when there is no such folder. Links are not followed.
@@ -250,6 +386,38 @@ mod tests {
         assert_eq!(read_if_present(&folder.path().join("b")).unwrap(), None);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_of_ours_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let [link, large] = ["link", "large"].map(|name| folder.path().join(name));
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        File::create(&large).unwrap().set_len(1 << 40).unwrap();
+        for path in [link, large, folder.path().to_owned()] {
+            let refused = read_if_present(&path).unwrap_err();
+            assert_eq!(refused.kind, StoreErrorKind::Damaged, "{refused}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_on_the_way_is_found_and_one_above_the_root_is_not_our_business() {
+        let folder = tempfile::tempdir().unwrap();
+        let [real, linked] = ["real", "linked"].map(|name| folder.path().join(name));
+        create_folders(&real.join("a/b"), Access::Readable).unwrap();
+        std::os::unix::fs::symlink(&real, &linked).unwrap();
+        std::os::unix::fs::symlink("b", real.join("a/c")).unwrap();
+        for (path, is_fine) in [
+            ("a/b/x", true),
+            ("a/c", false),
+            ("a/c/x", false),
+            ("z/c", true),
+        ] {
+            let looked = refuse_links_below(&linked, &linked.join(path));
+            assert_eq!(looked.is_ok(), is_fine, "{path}");
+        }
+    }
+
     #[test]
     fn an_unfinished_file_lies_hidden_in_the_folder_of_its_place() {
         for (path, folder) in [("a/b.csv", "a"), ("b.csv", "")] {
@@ -265,9 +433,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         write_new_durable(&path, b"one").unwrap();
-        let refused = create_folders(&path.join("b")).unwrap_err();
+        let refused = create_folders(&path.join("b"), Access::Private).unwrap_err();
         assert_eq!(refused.kind, StoreErrorKind::NotWritable);
-        create_folders(&folder.path().join("x/y/z")).unwrap();
+        create_folders(&folder.path().join("x/y/z"), Access::Private).unwrap();
         write_new_durable(&folder.path().join("x/y/z/f"), b"").unwrap();
         assert_eq!(list_files_below(folder.path()).unwrap().len(), 2);
         assert!(

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,10 +17,18 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::{Notify, Semaphore};
 
 /// Connections that are served at the same time; more wait.
-const MOST_CONNECTIONS: usize = 32;
+const MOST_CONNECTIONS: usize = 128;
 
 /// How long a client may take to send its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+///
+/// It is also how long a connection may be idle: so long, at most, those wait who come when all places are taken.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a connection may last. Who is served by keeping it connects again; who reads no answer makes room.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The longest head of a request, bytes.
+const MOST_HEAD_BYTES: usize = 16 * 1024;
 
 /// How long answers that are under way may take at the end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -135,10 +143,12 @@ async fn serve(listener: TcpListener, service: Arc<Service>, ended: Arc<Notify>)
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MOST_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), answer);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let ended = tokio::time::timeout(CONNECTION_LIFETIME, connection).await;
+            if let Ok(Err(error)) = ended {
                 tracing::debug!("a connection broke: {error}");
             }
             drop(place);
@@ -157,7 +167,9 @@ struct Service {
 impl Service {
     async fn answer(&self, request: &Request<Incoming>) -> Response<String> {
         // A page in a browser may send anything to loopback by a name of its own; such a name is not ours.
-        if self.is_loopback && !is_own_name(request.headers().get(HOST)) {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let is_own = is_own_name(hosts.next()) && hosts.next().is_none();
+        if self.is_loopback && !is_own {
             return reply(
                 StatusCode::MISDIRECTED_REQUEST,
                 PLAIN,
@@ -177,15 +189,25 @@ impl Service {
                 let outcome = self.blocking(|page| page.check_ready()).await;
                 match outcome {
                     Ok(()) => reply(StatusCode::OK, PLAIN, "ready\n"),
-                    Err(words) => unavailable(&words),
+                    Err(words) => self.unavailable(&words),
                 }
             }
             "/metrics" => match self.blocking(|page| page.render()).await {
                 Ok(text) => reply(StatusCode::OK, EXPOSITION, text),
-                Err(words) => unavailable(&words),
+                Err(words) => self.unavailable(&words),
             },
             _ => reply(StatusCode::NOT_FOUND, PLAIN, OVERVIEW),
         }
+    }
+
+    /// What is wrong names files: it is told on this machine, others are told that something is.
+    fn unavailable(&self, words: &str) -> Response<String> {
+        tracing::warn!("not ready: {words}");
+        let told = match self.is_loopback {
+            true => format!("{words}\n"),
+            false => "not ready, see the log\n".to_owned(),
+        };
+        reply(StatusCode::SERVICE_UNAVAILABLE, PLAIN, told)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -206,12 +228,12 @@ fn reply(status: StatusCode, kind: &'static str, body: impl Into<String>) -> Res
     *response.status_mut() = status;
     let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    // A browser takes it for what it is called, whatever stands in it.
+    let literally = HeaderValue::from_static("nosniff");
     response
-}
-
-fn unavailable(words: &str) -> Response<String> {
-    tracing::warn!("not ready: {words}");
-    reply(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{words}\n"))
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, literally);
+    response
 }
 
 /// Whether a Host header names loopback, with or without a port.

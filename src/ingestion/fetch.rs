@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::event::Event;
+use crate::domain::instant::{MINUTE_US, format_utc};
 use crate::domain::ports::{
     BarsRequest, EventPublisher, MarketDataProvider, ProviderError, ProviderErrorKind, StrayRows,
 };
@@ -13,6 +14,9 @@ use super::plan::FetchUnit;
 
 /// Pages beyond this many times the expected number are taken for a walk without end.
 const PAGE_ALLOWANCE: u64 = 4;
+
+/// How far this machine's clock may be ahead of the provider's before its word counts less.
+const CLOCK_TOLERANCE_US: i64 = 10 * MINUTE_US;
 
 /// The complete answer for one unit.
 #[derive(Debug)]
@@ -107,7 +111,7 @@ pub(super) async fn fetch_unit(
             unit,
             bars: walk.bars,
             strays: walk.strays,
-            asked_at_us,
+            asked_at_us: settled_by(asked_at_us, walk.answered_at_us),
         });
     }
 }
@@ -126,6 +130,33 @@ struct PageWalk {
     pages: u64,
     bars: HashMap<Symbol, FetchedBars>,
     strays: Vec<(StrayRows, String)>,
+    /// When the first page came by the provider's clock, if it says so.
+    answered_at_us: Option<i64>,
+}
+
+/// A clock that is ahead asks for sessions that have not been: their emptiness is no answer, and must not be kept as one.
+fn refuse_future(unit: &FetchUnit, answered_at_us: Option<i64>) -> Result<(), ProviderError> {
+    match answered_at_us {
+        Some(now_us) if unit.range.end_us > now_us.saturating_add(CLOCK_TOLERANCE_US) => {
+            let context = format!(
+                "{} were asked for up to {}, but by the provider's clock it is {}: this machine's clock is ahead",
+                unit.describe(),
+                format_utc(unit.range.end_us),
+                format_utc(now_us)
+            );
+            Err(ProviderError::new(ProviderErrorKind::ClockAhead, context))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When the answer was asked for. Later answers replace earlier ones, and those after the next session's beginning are
+/// final: a clock that is ahead must neither make an answer final too early nor keep later ones out.
+fn settled_by(asked_at_us: i64, answered_at_us: Option<i64>) -> i64 {
+    match answered_at_us {
+        Some(now_us) if asked_at_us > now_us.saturating_add(CLOCK_TOLERANCE_US) => now_us,
+        _ => asked_at_us,
+    }
 }
 
 impl PageWalk {
@@ -149,11 +180,23 @@ impl PageWalk {
         let mut seen = HashSet::new();
         let mut token = None;
         loop {
-            let page = provider.fetch_page(&request, token.as_ref()).await?;
+            let page = match provider.fetch_page(&request, token.as_ref()).await {
+                Ok(page) => page,
+                Err(error) => {
+                    // A plan without the newest bars has none of the future either: the clock is the reason.
+                    refuse_future(unit, error.answered_at_us).map_err(|ahead| ProviderError {
+                        requests: error.requests,
+                        ..ahead
+                    })?;
+                    return Err(error);
+                }
+            };
             self.pages += 1;
             traffic.requests += page.requests;
             traffic.retries += page.requests.saturating_sub(1);
             traffic.wire_bytes += page.wire_bytes;
+            self.answered_at_us = self.answered_at_us.or(page.answered_at_us);
+            refuse_future(unit, page.answered_at_us)?;
             let mut rows = 0;
             for (symbol, columns) in page.bars {
                 rows += columns.len();
@@ -216,4 +259,47 @@ fn most_pages(unit: &FetchUnit, rows_per_page: usize) -> u64 {
         .div_ceil(per_page)
         .saturating_mul(PAGE_ALLOWANCE)
         .saturating_add(20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::InstantRange;
+
+    const NOW_US: i64 = 1_790_000_000_000_000;
+
+    fn unit_up_to(end_us: i64) -> FetchUnit {
+        FetchUnit {
+            number: 0,
+            symbols: vec!["AAPL".parse().unwrap()],
+            range: InstantRange {
+                start_us: NOW_US - 1_000 * MINUTE_US,
+                end_us,
+            },
+            sessions: std::sync::Arc::from([]),
+            expected_rows: 0,
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_provider_s_future_is_no_answer() {
+        let within = unit_up_to(NOW_US + CLOCK_TOLERANCE_US);
+        let beyond = unit_up_to(NOW_US + CLOCK_TOLERANCE_US + MINUTE_US);
+        assert!(refuse_future(&within, Some(NOW_US)).is_ok());
+        let refused = refuse_future(&beyond, Some(NOW_US)).unwrap_err();
+        assert_eq!(refused.kind, ProviderErrorKind::ClockAhead);
+        assert!(refused.kind.ends_the_run() && !refused.kind.is_retryable());
+        // Who says no time cannot contradict.
+        assert!(refuse_future(&beyond, None).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_does_not_say_when_an_answer_was_asked_for() {
+        let year_us = 365 * 1_440 * MINUTE_US;
+        assert_eq!(settled_by(NOW_US + year_us, Some(NOW_US)), NOW_US);
+        for asked_at_us in [NOW_US - year_us, NOW_US, NOW_US + CLOCK_TOLERANCE_US] {
+            assert_eq!(settled_by(asked_at_us, Some(NOW_US)), asked_at_us);
+            assert_eq!(settled_by(asked_at_us, None), asked_at_us);
+        }
+    }
 }

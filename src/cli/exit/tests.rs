@@ -55,6 +55,7 @@ fn provider_failures_are_told_apart_by_what_helps() {
         (Kind::ServerError, Exit::Provider),
         (Kind::Malformed, Exit::Provider),
         (Kind::CircuitOpen, Exit::Provider),
+        (Kind::ClockAhead, Exit::Configuration),
     ] {
         let error = CliError::from(ProviderError::new(kind, "x"));
         assert_eq!(error.exit, exit, "{kind:?}");

@@ -80,6 +80,8 @@ pub struct BarsPage {
     pub requests: u64,
     /// Names the page for evidence: the provider's request id or the like.
     pub source: String,
+    /// When the provider answered by its own clock, UTC microseconds; `None` when it does not say.
+    pub answered_at_us: Option<i64>,
 }
 
 /// Why a provider did not answer. Decides what happens next.
@@ -107,6 +109,8 @@ pub enum ProviderErrorKind {
     Malformed,
     /// The host failed so often that it is not asked for a while.
     CircuitOpen,
+    /// This machine's clock is ahead of the provider's: what was asked for has not happened yet.
+    ClockAhead,
 }
 
 impl ProviderErrorKind {
@@ -124,6 +128,7 @@ impl ProviderErrorKind {
             Self::ServerError => "server_error",
             Self::Malformed => "malformed",
             Self::CircuitOpen => "circuit_open",
+            Self::ClockAhead => "clock_ahead",
         }
     }
 
@@ -143,7 +148,7 @@ impl ProviderErrorKind {
     pub const fn ends_the_run(self) -> bool {
         matches!(
             self,
-            Self::CredentialsMissing | Self::Unauthorized | Self::CircuitOpen
+            Self::CredentialsMissing | Self::Unauthorized | Self::CircuitOpen | Self::ClockAhead
         )
     }
 }
@@ -160,6 +165,8 @@ pub struct ProviderError {
     pub symbol: Option<Symbol>,
     /// Requests that were sent in vain, repetitions included.
     pub requests: u64,
+    /// When the provider refused by its own clock, UTC microseconds; `None` when it does not say.
+    pub answered_at_us: Option<i64>,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -173,6 +180,7 @@ impl ProviderError {
             context: context.into(),
             symbol: None,
             requests: 0,
+            answered_at_us: None,
             source: None,
         }
     }

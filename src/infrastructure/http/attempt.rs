@@ -26,6 +26,9 @@ const MAX_RESERVED_BYTES: u64 = 8 * 1024 * 1024;
 
 const MAX_REQUEST_ID_CHARS: usize = 64;
 
+/// Anything shorter is no secret, and would be found in every other word.
+const MIN_SECRET_BYTES: usize = 4;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The last answer to a request, whatever its status.
@@ -124,7 +127,7 @@ impl<'a, T: Send, E: Send> Get<'a, T, E> {
             .get(REQUEST_ID)
             .map(|id| String::from_utf8_lossy(id.as_bytes()));
         let request_id = request_id
-            .map(|id| printable(&id, MAX_REQUEST_ID_CHARS))
+            .map(|id| printable(&self.hide(&id), MAX_REQUEST_ID_CHARS))
             .filter(|id| !id.is_empty());
         Ok(HttpAnswer {
             status,
@@ -135,6 +138,17 @@ impl<'a, T: Send, E: Send> Get<'a, T, E> {
             request_id,
             pause: None,
         })
+    }
+
+    /// The text with the sensitive headers' values replaced by `***`: a server may repeat what it was sent, also in the
+    /// names of hosts, which are in lower case.
+    fn hide(&self, text: &str) -> String {
+        let secrets = self.headers.values().filter(|value| value.is_sensitive());
+        secrets
+            .filter_map(|value| value.to_str().ok())
+            .filter(|secret| secret.len() >= MIN_SECRET_BYTES)
+            .flat_map(|secret| [secret.to_owned(), secret.to_ascii_lowercase()])
+            .fold(text.to_owned(), |text, secret| text.replace(&secret, "***"))
     }
 
     /// Reads the body as it is on the wire, at most `max_bytes` of it.
@@ -178,7 +192,7 @@ impl<'a, T: Send, E: Send> Get<'a, T, E> {
             return Ok(packed);
         }
         if !encoding.eq_ignore_ascii_case(b"gzip") && !encoding.eq_ignore_ascii_case(b"x-gzip") {
-            let encoding = printable(&String::from_utf8_lossy(encoding), 40);
+            let encoding = printable(&self.hide(&String::from_utf8_lossy(encoding)), 40);
             let context = format!(
                 "broken answer from {host}: content encoding `{encoding}` was not asked for"
             );
@@ -216,7 +230,11 @@ impl<'a, T: Send, E: Send> Get<'a, T, E> {
                 let place = target
                     .host_str()
                     .map_or_else(|| "no host".into(), |host| format!("{host}{port}"));
-                format!("{} ({})", printable(&place, 100), target.scheme())
+                format!(
+                    "{} ({})",
+                    printable(&self.hide(&place), 100),
+                    self.hide(target.scheme())
+                )
             }
             Some(Err(_)) => "an address that cannot be read".into(),
             None => "nowhere".into(),

@@ -100,6 +100,12 @@ fn parse_digits(text: &str) -> Option<u64> {
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
+/// When the server answered by its own clock, UTC microseconds; `None` when it does not say.
+pub fn answered_at_us(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    parse_http_date(date.trim())?.checked_mul(1_000_000)
+}
+
 /// An HTTP date in the one form that servers may send today, as seconds since 1970.
 fn parse_http_date(text: &str) -> Option<i64> {
     let date = NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok()?;

@@ -28,7 +28,7 @@ pub use base_url::{BaseUrl, BaseUrlError};
 pub use circuit_breaker::BreakerPolicy;
 pub use client::{HttpClient, HttpOptions, HttpSetupError};
 pub use error::{HttpError, HttpErrorKind};
-pub use hints::Pause;
+pub use hints::{Pause, answered_at_us};
 pub use printable::printable;
 pub use reqwest::StatusCode;
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

@@ -15,7 +15,7 @@ use crate::domain::ports::{
     StoreError, StoreErrorKind,
 };
 use crate::domain::{Checkpoint, PartitionKey, SessionRecord};
-use crate::infrastructure::disk;
+use crate::infrastructure::disk::{self, Access};
 use crate::infrastructure::parquet::data_storage::relative_path;
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, find_entry_in, put_files_in};
@@ -64,6 +64,7 @@ impl<'a> CommitContext<'a> {
 impl LakeStore {
     /// Takes the store lock; tells the user when somebody else has it.
     pub(super) fn lock(&self) -> Result<LockGuard, StoreError> {
+        self.directory.refuse_links()?;
         let holder = format!("process {}", std::process::id());
         lock_store(
             &self.directory.store_lock(),
@@ -190,11 +191,19 @@ impl LakeStore {
             let moved = match &partition.change {
                 FileChange::Keep => continue,
                 FileChange::Replace { staged_name, .. } => {
-                    disk::create_folders_noting(&folder, &mut folders).and_then(|()| {
-                        disk::rename(&self.directory.staging().join(staged_name), &path)
-                    })
+                    disk::refuse_links_below(self.directory.root(), &folder)
+                        .and_then(|()| {
+                            let access = Access::Readable;
+                            disk::create_folders_noting(&folder, access, &mut folders)
+                        })
+                        .and_then(|()| {
+                            disk::rename(&self.directory.staging().join(staged_name), &path)
+                        })
                 }
-                FileChange::Remove { .. } => disk::remove_if_present(&path),
+                FileChange::Remove { .. } => {
+                    disk::refuse_links_below(self.directory.root(), &folder)
+                        .and_then(|()| disk::remove_if_present(&path))
+                }
             };
             match moved {
                 Ok(()) => _ = folders.insert(folder),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::domain::ports::StoreError;
-use crate::infrastructure::disk;
+use crate::infrastructure::disk::{self, Access};
 
 /// A data directory: database, lake, staging area, reports and locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +22,28 @@ impl DataDirectory {
     /// # Errors
     /// When a folder cannot be made.
     pub fn create(&self) -> Result<(), StoreError> {
-        for folder in [self.root.clone(), self.lake(), self.staging()] {
-            disk::create_folders(&folder)?;
+        self.refuse_links()?;
+        disk::create_folders(&self.root, Access::Private)?;
+        if disk::is_writable_by_all(&self.root) {
+            let root = self.root.display();
+            tracing::warn!(
+                "every user of this machine may change what is in {root}: `chmod o-w` it"
+            );
         }
-        Ok(())
+        disk::create_folders(&self.lake(), Access::Readable)?;
+        disk::create_folders(&self.staging(), Access::Private)
+    }
+
+    /// Refuses a directory of which a folder is a symbolic link: whoever clears the staging area or removes the leases
+    /// of the dead would otherwise empty a folder of somebody else's. The directory itself may be a link.
+    ///
+    /// # Errors
+    /// Names the link.
+    pub fn refuse_links(&self) -> Result<(), StoreError> {
+        let folders = [self.lake(), self.staging(), self.leases(), self.reports()];
+        folders
+            .iter()
+            .try_for_each(|folder| disk::refuse_links_below(&self.root, folder))
     }
 
     /// Whether the lake holds any file.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::JobId;
 use crate::domain::ports::{StoreError, StoreErrorKind};
-use crate::infrastructure::disk;
+use crate::infrastructure::disk::{self, Access};
 use crate::infrastructure::sqlite::SqliteJobRepository;
 
 use super::layout::DataDirectory;
@@ -36,14 +36,15 @@ impl JobLease {
     /// When the folder or the file cannot be made.
     pub fn take(directory: &DataDirectory, pid: u32) -> Result<Self, StoreError> {
         let folder = directory.leases();
-        disk::create_folders(&folder)?;
+        disk::refuse_links_below(directory.root(), &folder)?;
+        disk::create_folders(&folder, Access::Private)?;
         loop {
             // Never the same name twice: whoever looks at an old file must not take it for a new one. A file that is
             // there already was left by a dead process with the same id.
             let number = TAKEN.fetch_add(1, Ordering::Relaxed);
             let name = format!("{pid}-{number}");
             let path = folder.join(&name);
-            if !path.exists() {
+            if path.symlink_metadata().is_err() {
                 let guard = lock_exclusive(&path, OWN_LOCK_WAIT)?;
                 return Ok(Self {
                     name,
@@ -67,12 +68,19 @@ impl Drop for JobLease {
     }
 }
 
+/// Opens a lease; a link is not followed, and nobody waits for the other end of a pipe.
+fn open(path: &Path) -> std::io::Result<File> {
+    disk::options_of_own_files(Access::Private)
+        .read(true)
+        .open(path)
+}
+
 /// Whether the holder of a lease lives. A name that cannot be a lease's is nobody's.
 pub(super) fn is_held(directory: &DataDirectory, name: &str) -> bool {
     if Path::new(name).file_name() != Some(OsStr::new(name)) {
         return false;
     }
-    File::open(directory.leases().join(name)).is_ok_and(|file| file.try_lock().is_err())
+    open(&directory.leases().join(name)).is_ok_and(|file| file.try_lock().is_err())
 }
 
 /// Refuses to go on while any process works on a job here.
@@ -114,8 +122,10 @@ pub fn close_dead_jobs(
             closed.push(job.id());
         }
     }
+    // Behind a link there would be somebody else's files, which nobody has locked.
+    disk::refuse_links_below(directory.root(), &directory.leases())?;
     for path in disk::list_files_below(&directory.leases())? {
-        if let Ok(file) = File::open(&path)
+        if let Ok(file) = open(&path)
             && file.try_lock().is_ok()
         {
             _ = std::fs::remove_file(&path);
@@ -166,7 +176,7 @@ mod tests {
     #[test]
     fn what_a_dead_process_left_is_recognised_and_removed() {
         let (_folder, directory, jobs) = fixture();
-        disk::create_folders(&directory.leases()).unwrap();
+        disk::create_folders(&directory.leases(), Access::Private).unwrap();
         let taken = TAKEN.load(Ordering::Relaxed);
         for number in taken..taken + 50 {
             std::fs::write(directory.leases().join(format!("7-{number}")), "").unwrap();

@@ -1,12 +1,12 @@
 //! Kernel advisory locks between processes. They vanish with their holder, so nothing can be left locked.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::ports::{StoreError, StoreErrorKind};
-use crate::infrastructure::disk::io_failure;
+use crate::infrastructure::disk::{Access, io_failure, open_failure, options_of_own_files};
 
 /// How often a lock that somebody else holds is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(10);
@@ -97,13 +97,14 @@ fn acquire(
     let begun = Instant::now();
     let mut on_wait = Some(on_wait);
     loop {
-        let file = OpenOptions::new()
+        // Not through a link: the holder's name is written into the file, whose content goes.
+        let file = options_of_own_files(Access::Private)
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)
-            .map_err(|error| io_failure("open lock", path, error))?;
+            .map_err(|error| open_failure("open lock", path, error))?;
         let tried = match mode {
             Mode::Shared => file.try_lock_shared(),
             Mode::Exclusive => file.try_lock(),

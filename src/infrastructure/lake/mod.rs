@@ -161,9 +161,9 @@ impl BarStore for LakeStore {
     }
 
     fn load(&self, selection: &BarSelection) -> Result<Vec<(PartitionKey, BarBatch)>, StoreError> {
-        let (files, _guard) = self.pin_files(selection)?;
+        let _files_stay = PublishLock::new(self.directory.publish_lock()).shared()?;
         let mut loaded = Vec::new();
-        for (file, _) in files {
+        for file in self.catalog.list_files(selection)? {
             let batch = cut_to_sessions(self.read_catalogued(&file)?, selection.sessions);
             if !batch.is_empty() {
                 loaded.push((file.key, batch));

@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 
 use crate::domain::ports::{BarSelection, PartitionFile, StoreError};
 use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
-use crate::infrastructure::disk;
+use crate::infrastructure::disk::{self, Access};
 use crate::infrastructure::parquet::data_storage::relative_path;
 use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
 use crate::infrastructure::sqlite::derivation::{delete_derivation_in, put_derivation_in};
@@ -239,7 +239,7 @@ impl LakeStore {
             .find(|path| path.symlink_metadata().is_err())
             .unwrap_or(place);
         let folder = to.parent().unwrap_or(self.directory.root());
-        disk::create_folders(folder)?;
+        disk::create_folders(folder, Access::Private)?;
         disk::rename(&from, &to)?;
         disk::sync_folder(folder)?;
         from.parent().map_or(Ok(()), disk::sync_folder)?;

@@ -7,13 +7,13 @@ use crate::domain::digest::hex_sha256;
 use crate::domain::job::{JobCounts, JobId};
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::domain::{BarBatch, Event, PartitionKey, SessionRecord};
-use crate::infrastructure::disk;
+use crate::infrastructure::disk::{self, Access};
 use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
 use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::symbol_bars::{list_sessions_in, put_sessions_in};
 use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, redo};
 
-use super::commit::take_back_revisions;
+use super::commit::{catalog_path, take_back_revisions};
 use super::lock::PublishLock;
 use super::reconcile::realigned;
 use super::{DataDirectory, LakeStore, REMOVAL_PREFIX};
@@ -59,6 +59,7 @@ impl LakeStore {
     }
 
     fn redo(&self, record: &RedoRecord) -> Result<(), StoreError> {
+        self.refuse_foreign(record)?;
         let verdict = if record.staged_name.starts_with(REMOVAL_PREFIX) {
             self.redo_removal(record)?
         } else {
@@ -129,6 +130,26 @@ impl LakeStore {
         Ok(realigned(key, &before, &stored))
     }
 
+    /// A database may come from elsewhere: where a commit of it is finished is decided by what it is about, not by what
+    /// a record says, and never through a link.
+    fn refuse_foreign(&self, record: &RedoRecord) -> Result<(), StoreError> {
+        let file = &record.file;
+        let is_name =
+            Path::new(&record.staged_name).file_name() == Some(record.staged_name.as_ref());
+        if file.path != catalog_path(&file.file.key) || !is_name {
+            let context = format!(
+                "the record of an interrupted commit of {} names other files than its own: `{}`, `{}`",
+                file.file.key,
+                file.path.escape_debug(),
+                record.staged_name.escape_debug()
+            );
+            return Err(StoreError::new(StoreErrorKind::Damaged, context));
+        }
+        let path = self.directory.root().join(&file.path);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        disk::refuse_links_below(self.directory.root(), folder)
+    }
+
     fn redo_replacement(&self, record: &RedoRecord) -> Result<Verdict, StoreError> {
         match prospect_of(&self.directory, record)? {
             Prospect::Contradiction(why) => {
@@ -140,7 +161,7 @@ impl LakeStore {
         let path = self.directory.root().join(&record.file.path);
         let folder = path.parent().unwrap_or(Path::new("."));
         if sha256_of(&path)?.as_deref() != Some(&record.file.file.sha256) {
-            disk::create_folders(folder)?;
+            disk::create_folders(folder, Access::Readable)?;
             let staged = self.directory.staging().join(&record.staged_name);
             let _readers_wait =
                 PublishLock::new(self.directory.publish_lock()).exclusive(self.lock_wait)?;

@@ -307,7 +307,7 @@ mod tests {
 
     fn write(storage: &ParquetDataStorage, key: &PartitionKey, at: &PartitionKey) {
         let path = storage.path_of(at);
-        disk::create_folders(path.parent().unwrap()).unwrap();
+        disk::create_folders(path.parent().unwrap(), disk::Access::Readable).unwrap();
         disk::write_new_durable(&path, &storage.engine().encode(key, rows()).unwrap().bytes)
             .unwrap();
     }

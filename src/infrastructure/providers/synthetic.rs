@@ -100,6 +100,7 @@ impl SyntheticProvider {
             from_us = request.range.start_us;
         }
         Ok(BarsPage {
+            answered_at_us: None,
             bars,
             strays: Vec::new(),
             next,

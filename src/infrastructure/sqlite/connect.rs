@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure::{During, is_busy};
 use crate::domain::ports::{StoreError, StoreErrorKind};
-use crate::infrastructure::disk::io_failure;
+use crate::infrastructure::disk::{io_failure, refuse_no_file};
 
 /// Marks a file as MarketPipe's in its header: `MktP`.
 pub(super) const APPLICATION_ID: i32 = 0x4d6b_7450;
@@ -95,6 +95,16 @@ pub(super) fn check_library(version: i32) -> Result<(), StoreError> {
 /// (`:memory:`, `file:...`).
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(|error| io_failure("find", path, error))
+}
+
+/// Refuses a database behind a symbolic link: the file that would be written, or made a database, is not ours. SQLite
+/// itself refuses links in the place of the files beside a database. On a pipe it would wait for ever.
+pub(super) fn refuse_link(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() && !path.is_symlink() {
+        // SQLite has words for that.
+        return Ok(());
+    }
+    refuse_no_file(path)
 }
 
 /// Makes an empty file that only its owner may read, unless there is a file already.

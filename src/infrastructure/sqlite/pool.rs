@@ -11,7 +11,7 @@ use super::connect::{self, Access, Content};
 use super::failure::During;
 use super::migrate;
 use crate::domain::ports::{StoreError, StoreErrorKind};
-use crate::infrastructure::disk::{io_failure, sync_folder};
+use crate::infrastructure::disk::{io_failure, refuse_no_file, sync_folder};
 
 /// How many idle reading connections are kept.
 const KEPT_READERS: usize = 4;
@@ -43,6 +43,7 @@ impl Database {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         connect::check_library(rusqlite::version_number())?;
         let path = connect::absolute(path)?;
+        connect::refuse_link(&path)?;
         let has_log = connect::has_log(&path);
         connect::create_file(&path)?;
         let mut writer = connect::open_connection(&path, Access::ReadWrite)?;
@@ -69,6 +70,7 @@ impl Database {
     pub fn open_existing_read_only(path: &Path) -> Result<Option<Self>, StoreError> {
         connect::check_library(rusqlite::version_number())?;
         let path = connect::absolute(path)?;
+        connect::refuse_link(&path)?;
         match fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_failure("find", &path, error)),
@@ -91,6 +93,7 @@ impl Database {
     /// # Errors
     /// [`StoreErrorKind::Damaged`] for a damaged or foreign file.
     pub fn is_there(path: &Path) -> Result<bool, StoreError> {
+        refuse_no_file(path)?;
         match fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(io_failure("find", path, error)),

@@ -1,8 +1,10 @@
 //! Faults of the machine, of storage and of people: no bar that was reported as committed is lost, doubled or altered, and
 //! no input makes the program lie. Each fault leaves a row for `tests/fault/RESULTS.md`, see CONTRIBUTING.md.
 
+mod clock;
 mod crash;
 mod damage;
+mod security;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -10,7 +10,9 @@ use crate::domain::ports::{
     BarsPage, BarsRequest, EventPublisher, MarketDataProvider, PageToken, ProviderError,
     ProviderErrorKind, ProviderProfile,
 };
-use crate::infrastructure::http::{Decoded, HttpAnswer, HttpClient, HttpOptions, StatusCode};
+use crate::infrastructure::http::{
+    Decoded, HttpAnswer, HttpClient, HttpOptions, StatusCode, answered_at_us,
+};
 
 use super::error::{Asked, not_set_up};
 use super::options::{AlpacaCredentials, AlpacaOptions, Tape};
@@ -142,6 +144,7 @@ impl AlpacaMarketDataAdapter {
             wire_bytes: answer.wire_bytes,
             requests: u64::from(answer.attempts),
             source: self.source(&answer, &question),
+            answered_at_us: answered_at_us(&answer.headers),
         })
     }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::domain::Symbol;
 use crate::domain::ports::{ProviderError, ProviderErrorKind};
 use crate::infrastructure::http::{
-    HttpAnswer, HttpError, HttpErrorKind, HttpSetupError, printable,
+    HttpAnswer, HttpError, HttpErrorKind, HttpSetupError, answered_at_us, printable,
 };
 
 use super::options::AlpacaCredentials;
@@ -82,6 +82,7 @@ impl Asked<'_> {
         ProviderError {
             symbol: invalid,
             requests: u64::from(answer.attempts),
+            answered_at_us: answered_at_us(&answer.headers),
             ..ProviderError::new(kind, context)
         }
     }

@@ -275,7 +275,16 @@ impl Visitor<'_> for OwnerSeed<'_> {
                 "a requested symbol is written `{}`",
                 printable(text, MAX_SYMBOL_CHARS)
             ))),
-            Err(_) => Ok(Owner::Stray(printable(text, MAX_SYMBOL_CHARS))),
+            Err(_) => Ok(Owner::Stray(shown_name(text))),
         }
+    }
+}
+
+/// A name that nobody asked for, made fit to be shown: also in a spreadsheet, which would take some for a formula.
+fn shown_name(text: &str) -> String {
+    let shown = printable(text, MAX_SYMBOL_CHARS - 2);
+    match text.starts_with(['=', '+', '-', '@']) {
+        true => format!("`{shown}`"),
+        false => printable(text, MAX_SYMBOL_CHARS),
     }
 }
