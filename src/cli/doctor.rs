@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::args::DoctorArgs;
 use super::exit::{CliError, Exit};
-use super::output::{Value, counted};
-use super::session::CliSession;
+use super::output::{OutputFormat, Value, counted, escape_for_terminal};
+use super::session::{CliSession, terminal_width};
 use crate::app::Rebuilt;
 use crate::domain::{Check, Diagnosis, Health};
 use crate::infrastructure::lake::SetAside;
@@ -21,7 +21,12 @@ pub(super) fn run(session: &CliSession, args: &DoctorArgs) -> Result<Exit, CliEr
         tell_rebuilt(session, &rebuilt);
     }
     let seen = session.app.examine(args.deep);
-    session.write_rows("doctor", &COLUMNS, seen.iter().map(row))?;
+    if session.format() == OutputFormat::Table {
+        let width = terminal_width().map_or(120, usize::from);
+        session.write_text(&as_page(&seen, width))?;
+    } else {
+        session.write_rows("doctor", &COLUMNS, seen.iter().map(row))?;
+    }
     let count = |health| seen.iter().filter(|seen| seen.health == health).count() as u64;
     let (errors, warnings) = (count(Health::Error), count(Health::Warning));
     if errors + warnings == 0 {
@@ -46,6 +51,53 @@ pub(super) fn run(session: &CliSession, args: &DoctorArgs) -> Result<Exit, CliEr
             Some(_) => Exit::Storage,
         },
     )
+}
+
+/// For people: one check below the other, long words on lines of their own, what to do below what was seen.
+fn as_page(seen: &[Diagnosis], width: usize) -> String {
+    const INDENT: usize = 26;
+    let mut page = String::new();
+    for seen in seen {
+        let head = format!("{:<8} {:<16} ", seen.health.as_str(), seen.check.as_str());
+        let subject = seen
+            .subject
+            .as_ref()
+            .map_or_else(String::new, |subject| format!("{subject}: "));
+        let message = escape_for_terminal(&format!("{subject}{}", seen.message)).into_owned();
+        page.push_str(&head);
+        page.push_str(&wrapped(&message, INDENT, width));
+        if let Some(remedy) = &seen.remedy {
+            page.push_str(&" ".repeat(INDENT));
+            page.push_str(&wrapped(
+                &format!("-> {}", escape_for_terminal(remedy)),
+                INDENT + 3,
+                width,
+            ));
+        }
+    }
+    page
+}
+
+/// `text` broken between words so that no line but an unbreakable one is longer than `width`, from the second line on
+/// indented; the first line begins at the indent already.
+fn wrapped(text: &str, indent: usize, width: usize) -> String {
+    let mut lines = String::new();
+    let mut column = indent;
+    for (number, word) in text.split(' ').enumerate() {
+        let length = word.chars().count();
+        if number > 0 && column + 1 + length > width {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if number > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines.push('\n');
+    lines
 }
 
 fn row(seen: &Diagnosis) -> Vec<Value> {
@@ -86,5 +138,27 @@ fn tell_rebuilt(session: &CliSession, rebuilt: &Rebuilt) {
 pub(super) fn tell_set_aside(session: &CliSession, set_aside: &[SetAside]) {
     for aside in set_aside {
         session.insist(&format!("set aside {}: {}", aside.to.display(), aside.why));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_breaks_between_words_and_says_what_to_do_below() {
+        let seen = Diagnosis::new(
+            Check::Files,
+            Health::Error,
+            "is in the catalog but not on disk",
+        )
+        .of("lake/a.parquet")
+        .remedy("marketpipe repair asks again");
+        assert_eq!(
+            as_page(&[Diagnosis::ok(Check::Jobs, "none is open"), seen], 60),
+            "ok       jobs             none is open\n\
+             error    files            lake/a.parquet: is in the catalog\n                          but not on disk\n                          \
+             -> marketpipe repair asks again\n"
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::support::experiment::Experiment;
 use crate::support::lab::{Lab, files_below, read_output, run};
 
 /// Runs that are killed when nothing else is said.
@@ -116,6 +117,12 @@ pub(crate) fn assert_catalog_agrees(data: &Path) {
 
 #[test]
 fn each_killed_run_is_made_good_by_one_plain_rerun() {
+    let experiment = Experiment::begin(
+        "crash",
+        "SIGKILL at a moment of an ingest",
+        "kill -9, the moments evenly spread over the run",
+        "the undisturbed lake, byte for byte, after one plain rerun; each row counted once by its jobs",
+    );
     let reference = lab();
     let begun = Instant::now();
     reference.done(&arguments(SYMBOLS));
@@ -156,10 +163,20 @@ fn each_killed_run_is_made_good_by_one_plain_rerun() {
         kills()
     );
     assert!(cut_short > kills() / 2, "{cut_short}");
+    experiment.passed(
+        usize::try_from(kills()).unwrap(),
+        format!("{cut_short} cut short: 0 lost, 0 doubled"),
+    );
 }
 
 #[test]
 fn killed_again_and_again_the_lake_is_the_undisturbed_one() {
+    let experiment = Experiment::begin(
+        "crash",
+        "SIGKILL of an ingest again and again on one lake",
+        "kill -9, twelve times in a row before the rerun",
+        "the undisturbed lake, byte for byte",
+    );
     let reference = lab();
     let begun = Instant::now();
     reference.done(&arguments(SYMBOLS));
@@ -176,6 +193,10 @@ fn killed_again_and_again_the_lake_is_the_undisturbed_one() {
     assert_eq!(lab.files(), reference.files());
     assert_catalog_agrees(&lab.data());
     assert_jobs_counted_each_row(&lab.data());
+    experiment.passed(
+        usize::try_from(KILLS_IN_A_ROW).unwrap(),
+        "0 lost, 0 doubled",
+    );
 }
 
 #[test]

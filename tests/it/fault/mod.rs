@@ -2,6 +2,7 @@
 //! no input makes the program lie. Each fault leaves a row for `tests/fault/RESULTS.md`, see CONTRIBUTING.md.
 
 mod clock;
+mod concurrency;
 mod crash;
 mod damage;
 mod security;
