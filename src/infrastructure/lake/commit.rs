@@ -25,7 +25,7 @@ use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::ohlcv::{
     delete_revisions_in, put_quarantined_in, put_revisions_in, release_quarantined_in,
 };
-use crate::infrastructure::sqlite::symbol_bars::put_sessions_in;
+use crate::infrastructure::sqlite::symbol_bars::{delete_unasked_sessions_in, put_sessions_in};
 use crate::infrastructure::sqlite::{
     CatalogFile, CommitSummary, JobShare, RedoRecord, fence, redo,
 };
@@ -248,7 +248,7 @@ impl LakeStore {
                     .collect();
                 redo::delete_redo_in(transaction, &paths)?;
                 for partition in failed.iter().filter(|partition| !partition.is_blocked) {
-                    take_back_revisions(transaction, &partition.key, batch.at_us)?;
+                    take_back_announced(transaction, &partition.key, batch.at_us)?;
                 }
             }
             for partition in &succeeded {
@@ -352,14 +352,20 @@ pub(super) fn catalog_path(key: &PartitionKey) -> String {
     format!("lake/{}", relative_path(key))
 }
 
-/// Takes back the revisions that a commit announced for a partition that did not change.
-pub(super) fn take_back_revisions(
+/// Takes back what a commit announced for a partition that did not change: its revisions, and the ledger's records of
+/// rows that were to come. Without a record a session counts as not asked for, as gaps and repair must see it.
+pub(super) fn take_back_announced(
     transaction: &Transaction<'_>,
     key: &PartitionKey,
     at_us: i64,
 ) -> Result<(), StoreError> {
+    // Derived bars announce nothing of the kind, and their minutes have a ledger of their own.
+    if key.timeframe.is_derived() {
+        return Ok(());
+    }
     if let Some(dates) = key.period.month_dates() {
         delete_revisions_in(transaction, &key.dataset, &key.symbol, dates, at_us)?;
+        delete_unasked_sessions_in(transaction, &key.dataset, &key.symbol, dates)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::ports::StoreError;
+use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk;
 
 /// A data directory: database, lake, staging area, reports and locks.
@@ -25,6 +25,33 @@ impl DataDirectory {
         for folder in [self.root.clone(), self.lake(), self.staging()] {
             disk::create_folders(&folder)?;
         }
+        self.refuse_staging_elsewhere()
+    }
+
+    /// A finished file must get into the lake by a rename, which no two file systems share: told before anything is fetched.
+    #[cfg(unix)]
+    fn refuse_staging_elsewhere(&self) -> Result<(), StoreError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let device = |folder: &Path| {
+            let found = std::fs::metadata(folder);
+            found
+                .map(|found| found.dev())
+                .map_err(|error| disk::io_failure("inspect", folder, error))
+        };
+        let (lake, staging) = (self.lake(), self.staging());
+        if device(&lake)? == device(&staging)? {
+            return Ok(());
+        }
+        let context = format!(
+            "{} lies on another file system than {}: a finished file cannot be moved from one to the other in one step",
+            staging.display(),
+            lake.display()
+        );
+        Err(StoreError::new(StoreErrorKind::NotWritable, context))
+    }
+
+    #[cfg(not(unix))]
+    fn refuse_staging_elsewhere(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

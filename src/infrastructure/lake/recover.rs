@@ -12,7 +12,7 @@ use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
 use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, redo};
 
-use super::commit::take_back_revisions;
+use super::commit::take_back_announced;
 use super::lock::PublishLock;
 use super::{LakeStore, REMOVAL_PREFIX};
 
@@ -89,7 +89,7 @@ impl LakeStore {
                     put_files_in(transaction, std::slice::from_ref(&record.file), commit_seq)?;
                 }
                 Verdict::Remove => _ = delete_files_in(transaction, std::slice::from_ref(key))?,
-                Verdict::Forget => take_back_revisions(transaction, key, record.created_at_us)?,
+                Verdict::Forget => take_back_announced(transaction, key, record.created_at_us)?,
             }
             redo::delete_redo_in(transaction, std::slice::from_ref(&record.file.path))?;
             Ok(())

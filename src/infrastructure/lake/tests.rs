@@ -570,4 +570,12 @@ fn a_failed_month_takes_back_its_own_revisions_alone() {
         .for_each_revision(&BarSelection::default(), count)
         .unwrap();
     assert_eq!(revisions, 3, "July's stay");
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let key = key();
+    let records = |date| {
+        let found = ledger.list_sessions(&key.dataset, &key.symbol, date, date);
+        found.unwrap().len()
+    };
+    assert_eq!(records(session.date()), 0, "August counts as not asked for");
+    assert_eq!(records(self::session().date()), 1);
 }

@@ -250,6 +250,34 @@ pub(in crate::infrastructure) fn delete_sessions_in(
         )
 }
 
+/// Forgets the records, from the first to the last date, both inside, of sessions that must be asked for again.
+pub(in crate::infrastructure) fn delete_unasked_sessions_in(
+    transaction: &Transaction<'_>,
+    dataset: &Dataset,
+    symbol: &Symbol,
+    (first, last): (SessionDate, SessionDate),
+) -> Result<usize, StoreError> {
+    let Some(series_id) = find_series_id(transaction, dataset, symbol)? else {
+        return Ok(0);
+    };
+    transaction
+        .prepare_cached(
+            "DELETE FROM session_record
+             WHERE series_id = ? AND session_day BETWEEN ? AND ? AND asked_start_us = asked_end_us",
+        )
+        .and_then(|mut delete| {
+            delete.execute(params![
+                series_id,
+                first.days_since_epoch(),
+                last.days_since_epoch()
+            ])
+        })
+        .during(
+            transaction,
+            format_args!("forget the unasked sessions {first} to {last} of {dataset} {symbol}"),
+        )
+}
+
 fn put_session(
     transaction: &Transaction<'_>,
     series_id: i64,
