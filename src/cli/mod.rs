@@ -46,7 +46,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => run(arguments),
         Err(error) => {
             // Help and version go to stdout, mistakes to stderr; a closed pipe is no mistake.
-            _ = error.print();
+            let printed = error.print();
+            if let Err(error) = printed
+                && !matches!(error.kind(), std::io::ErrorKind::BrokenPipe)
+            {
+                return ExitCode::from(Exit::Storage.code());
+            }
             return ExitCode::from(if error.use_stderr() {
                 Exit::Usage.code()
             } else {
