@@ -18,6 +18,7 @@ mod aggregate;
 mod bad_input;
 mod calendar_oracle;
 mod engines;
+mod fault;
 mod faults;
 mod incremental;
 mod jobs;
