@@ -129,6 +129,16 @@ impl App {
         }
     }
 
+    /// Prepares this process for what the system may refuse it later.
+    ///
+    /// # Errors
+    /// When it may not even have as many files open as a run needs.
+    pub fn prepare_process() -> Result<(), AppError> {
+        host::check_descriptors()?;
+        host::survive_file_size_limit();
+        Ok(())
+    }
+
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -174,18 +184,28 @@ impl App {
         &self,
         events: Arc<dyn EventPublisher>,
     ) -> Result<Option<Stores>, AppError> {
+        match self.open_stores_to_change_jobs(Arc::clone(&events)) {
+            // Whoever may only look sees the table as it is.
+            Err(AppError::Store(error)) if error.kind == StoreErrorKind::NotWritable => {
+                self.open_existing_stores(events)
+            }
+            opened => opened,
+        }
+    }
+
+    /// The same for commands that change jobs themselves: they must be told why that cannot be done.
+    ///
+    /// # Errors
+    /// When the directory is not usable or may not be written.
+    pub fn open_stores_to_change_jobs(
+        &self,
+        events: Arc<dyn EventPublisher>,
+    ) -> Result<Option<Stores>, AppError> {
         let directory = self.directory();
         if !Database::is_there(&directory.database())? {
             return self.open_existing_stores(events);
         }
-        let database = match Database::open(&directory.database()) {
-            Ok(database) => database,
-            // Whoever may only look sees the table as it is.
-            Err(error) if error.kind == StoreErrorKind::NotWritable => {
-                return self.open_existing_stores(events);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let database = Database::open(&directory.database())?;
         let bars = LakeStore::open_for_reading(directory, database.clone(), events, Duration::ZERO);
         let stores = stores(bars, database);
         self.close_dead_jobs(&stores)?;

@@ -134,6 +134,12 @@ impl CliError {
         self
     }
 
+    /// The system did not grant what a run needs beside files: threads, descriptors, memory.
+    pub fn refused_by_system(action: &str, error: &io::Error) -> Self {
+        Self::new(Exit::Storage, format!("cannot {action}: {error}"))
+            .with_hint("raise the limits of this process (`ulimit -a`), or end other processes")
+    }
+
     /// The end of a run whose reader has gone: no failure, and nothing to say.
     pub fn closed_pipe() -> Self {
         Self::new(Exit::Done, "")
@@ -212,9 +218,9 @@ impl From<StoreError> for CliError {
             _ => Exit::Storage,
         };
         let hint = match error.kind {
-            Kind::NotWritable => {
-                Some("check its permissions, or name another folder with --data-dir")
-            }
+            Kind::NotWritable => Some(
+                "check its permissions and the room on its disk (`df`, `df -i`), or name another folder with --data-dir",
+            ),
             Kind::NoSpace => {
                 Some("free some space and run the same command again; what was committed is kept")
             }
@@ -294,6 +300,10 @@ impl From<OutputError> for CliError {
 impl From<QueryError> for CliError {
     fn from(error: QueryError) -> Self {
         match error {
+            // The statement is right: its files cannot be read, or what it spills has no room.
+            QueryError::Refused(words) if words.starts_with("IO Error") => {
+                Self::new(Exit::Storage, words)
+            }
             QueryError::Refused(words) => {
                 let hint = hint_for_sql(&words);
                 let refusal = Self::new(Exit::Usage, words);

@@ -117,7 +117,7 @@ fn resume(session: &CliSession, id: i64, limits: RunLimits) -> Result<Exit, CliE
 
 /// Ends a job: a running one is asked to, one that might be resumed is closed for good.
 fn cancel(session: &CliSession, id: i64) -> Result<Exit, CliError> {
-    let stores = session.job_stores()?;
+    let stores = session.stores_to_change_jobs()?;
     let job = get_job(&stores, id)?;
     if stores.jobs.request_cancel(job.id())? {
         let pid = job.owner().pid;
@@ -144,7 +144,7 @@ fn cancel(session: &CliSession, id: i64) -> Result<Exit, CliError> {
 }
 
 fn prune(session: &CliSession, older_than: Duration) -> Result<Exit, CliError> {
-    let stores = session.job_stores()?;
+    let stores = session.stores_to_change_jobs()?;
     let age_us = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX);
     let before_us = session.app.clock().now_us().saturating_sub(age_us);
     let pruned = stores.jobs.prune_jobs(before_us)?;

@@ -53,8 +53,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             // Help and version go to stdout, mistakes to stderr; a closed pipe is no mistake.
             if error.use_stderr() {
                 _ = std::io::stderr().write_all(usage_error(&error).as_bytes());
-            } else {
-                _ = error.print();
+            } else if let Err(error) = error.print()
+                && error.kind() != std::io::ErrorKind::BrokenPipe
+            {
+                return ExitCode::from(Exit::Storage.code());
             }
             return ExitCode::from(if error.use_stderr() {
                 Exit::Usage.code()

@@ -301,9 +301,7 @@ impl IngestOrder {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .map_err(|error| {
-                CliError::new(Exit::Bug, format!("cannot start the runtime: {error}"))
-            })?;
+            .map_err(|error| CliError::refused_by_system("start the runtime", &error))?;
         let stopping = Stopping::default();
         stopping.watch_beside(limits.max_runtime)?;
         let work = coordinator.execute(&request, plan, options, &stopping.signal);

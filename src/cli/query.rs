@@ -86,6 +86,11 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
         {
             Ok(Exit::Done)
         }
+        // The file is named: where rows on stdout go everybody knows.
+        Err(QueryError::Sink(error)) if let Some(path) = &args.output => {
+            let message = format!("cannot write {}: {error}", path.display());
+            Err(CliError::new(Exit::Storage, message))
+        }
         Err(QueryError::Interrupted) if has_timed_out.load(Ordering::Relaxed) => {
             let message = format!("the query took longer than {timeout_s} s");
             Err(CliError::new(Exit::TryLater, message)
@@ -109,8 +114,8 @@ fn interrupt_when_asked(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| CliError::new(Exit::Bug, format!("cannot start the runtime: {error}")))?;
-    std::thread::spawn(move || {
+        .map_err(|error| CliError::refused_by_system("start the runtime", &error))?;
+    let watch = move || {
         runtime.block_on(async {
             let time_is_up = async {
                 match timeout_s {
@@ -128,7 +133,10 @@ fn interrupt_when_asked(
                 tokio::time::sleep(INTERRUPT_EVERY).await;
             }
         });
-    });
+    };
+    std::thread::Builder::new()
+        .spawn(watch)
+        .map_err(|error| CliError::refused_by_system("start a thread", &error))?;
     Ok(has_timed_out)
 }
 

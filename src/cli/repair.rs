@@ -117,7 +117,9 @@ fn find_missing(
     args: &RepairArgs,
     request: &GapsRequest,
 ) -> Result<BTreeMap<Dataset, Vec<String>>, CliError> {
-    let stores = session.stores()?;
+    let stores = session.job_stores()?;
+    // What an earlier repair left half done may be all that is to be repaired.
+    stores.bars.recover_if_possible();
     let mut missing: BTreeMap<Dataset, Vec<String>> = BTreeMap::new();
     for found in list_gaps(stores.ledger.as_ref(), request)? {
         let gap = found.gap;

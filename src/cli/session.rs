@@ -60,6 +60,7 @@ impl CliSession {
             ColorWhen::Auto => std::io::stderr().is_terminal(),
         };
         logging::start(&config.log, use_color);
+        App::prepare_process()?;
         Ok(Self::of(App::new(config), global))
     }
 
@@ -122,6 +123,12 @@ impl CliSession {
     /// The stores for work on jobs: those of dead processes are closed on the way.
     pub(super) fn job_stores(&self) -> Result<Stores, CliError> {
         let stores = self.app.open_job_stores(self.events())?;
+        stores.ok_or_else(|| self.nothing_kept())
+    }
+
+    /// The stores for commands that change jobs.
+    pub(super) fn stores_to_change_jobs(&self) -> Result<Stores, CliError> {
+        let stores = self.app.open_stores_to_change_jobs(self.events())?;
         stores.ok_or_else(|| self.nothing_kept())
     }
 

@@ -63,7 +63,10 @@ impl Stopping {
     pub(super) fn watch_beside(&self, max_runtime: Option<Duration>) -> Result<(), CliError> {
         let runtime = current_thread_runtime()?;
         let watch = self.clone().watch(max_runtime);
-        std::thread::spawn(move || runtime.block_on(watch));
+        // Unlike `std::thread::spawn` this does not panic when the system has no thread left.
+        std::thread::Builder::new()
+            .spawn(move || runtime.block_on(watch))
+            .map_err(|error| CliError::refused_by_system("start a thread", &error))?;
         Ok(())
     }
 }
@@ -83,7 +86,7 @@ fn current_thread_runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| CliError::new(Exit::Bug, format!("cannot start the runtime: {error}")))
+        .map_err(|error| CliError::refused_by_system("start the runtime", &error))
 }
 
 async fn interrupted() {

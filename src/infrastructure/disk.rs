@@ -230,20 +230,6 @@ pub(crate) fn may_write_in(folder: &Path) -> bool {
     }
 }
 
-/// Whether everybody on this machine may make files in `folder`.
-pub(crate) fn may_be_written_by_all(folder: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        fs::metadata(folder).is_ok_and(|found| found.mode() & 0o002 != 0)
-    }
-    #[cfg(not(unix))]
-    {
-        _ = folder;
-        false
-    }
-}
-
 /// The kind of the network file system that `path` lies on; `None` on a local one and where the system does not tell.
 pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
     #[cfg(all(target_os = "linux", target_pointer_width = "64"))]

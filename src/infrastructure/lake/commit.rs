@@ -224,6 +224,12 @@ impl LakeStore {
         let (failed, succeeded): (Vec<_>, Vec<_>) = prepared.iter().partition(|partition| {
             matches!(partition.receipt.outcome, PartitionOutcome::Failed(_))
         });
+        // What was announced of a file that could not be moved: the ledger counts what is there.
+        let realigned = failed
+            .iter()
+            .filter(|partition| !partition.is_blocked)
+            .map(|partition| Ok((&partition.key, self.realigned_records(&partition.key)?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
         let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         self.database.write(|transaction| {
             fence::check_epoch_in(transaction, epoch)?;
@@ -259,6 +265,9 @@ impl LakeStore {
                 for partition in failed.iter().filter(|partition| !partition.is_blocked) {
                     take_back_revisions(transaction, &partition.key, batch.at_us)?;
                 }
+            }
+            for (key, records) in &realigned {
+                put_sessions_in(transaction, &key.dataset, &key.symbol, records)?;
             }
             for partition in &succeeded {
                 let key = &partition.key;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::ports::StoreError;
+use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk::{self, Access};
 
 /// A data directory: database, lake, staging area, reports and locks.
@@ -31,7 +31,22 @@ impl DataDirectory {
             );
         }
         disk::create_folders(&self.lake(), Access::Readable)?;
-        disk::create_folders(&self.staging(), Access::Private)
+        disk::create_folders(&self.staging(), Access::Private)?;
+        self.refuse_staging_elsewhere()
+    }
+
+    /// A finished file must get into the lake by a rename, which no two file systems share: told before anything is fetched.
+    fn refuse_staging_elsewhere(&self) -> Result<(), StoreError> {
+        let (lake, staging) = (self.lake(), self.staging());
+        if !disk::are_on_different_file_systems(&lake, &staging) {
+            return Ok(());
+        }
+        let context = format!(
+            "{} lies on another file system than {}: a finished file cannot be moved from one to the other in one step",
+            staging.display(),
+            lake.display()
+        );
+        Err(StoreError::new(StoreErrorKind::NotWritable, context))
     }
 
     /// Refuses a directory of which a folder is a symbolic link: whoever clears the staging area or removes the leases

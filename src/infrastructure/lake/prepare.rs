@@ -1,6 +1,7 @@
 //! Preparing one partition for a commit: read, merge, record, encode, stage. Changes nothing that anybody can see.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::merge::{self, Merged, Revision};
@@ -207,14 +208,18 @@ impl LakeStore {
     /// A file that the catalog does not know is never overwritten: it may be all that is left of something.
     fn refuse_unknown_file(&self, key: &PartitionKey) -> Result<BarBatch, StoreError> {
         let path = self.storage.path_of(key);
-        if path.symlink_metadata().is_ok() {
-            let context = format!(
-                "{} is on disk but not in the catalog, and is not overwritten; `marketpipe doctor` says what to do",
-                path.display()
-            );
-            return Err(StoreError::new(StoreErrorKind::Damaged, context));
+        match path.symlink_metadata() {
+            Ok(_) => {
+                let context = format!(
+                    "{} is on disk but not in the catalog, and is not overwritten; `marketpipe doctor` says what to do",
+                    path.display()
+                );
+                Err(StoreError::new(StoreErrorKind::Damaged, context))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BarBatch::empty()),
+            // Whether there is one cannot be told: no reason to write over it.
+            Err(error) => Err(disk::io_failure("inspect", &path, error)),
         }
-        Ok(BarBatch::empty())
     }
 
     /// Writes the new file beside the lake, durable and checked.
@@ -247,7 +252,11 @@ impl LakeStore {
         let path = self.directory.staging().join(&staged_name);
         disk::write_new_durable(&path, &encoded.bytes)?;
         // A lying or short write shows here, before anything points to the file.
-        if disk::read_if_present(&path)?.as_deref() != Some(&encoded.bytes[..]) {
+        let read_back = disk::read_if_present(&path).inspect_err(|_| {
+            // The disk that cannot read it should at least have its room back.
+            _ = std::fs::remove_file(&path);
+        })?;
+        if read_back.as_deref() != Some(&encoded.bytes[..]) {
             _ = std::fs::remove_file(&path);
             let context = format!(
                 "{} reads back differently than it was written",

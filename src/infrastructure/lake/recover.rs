@@ -112,7 +112,10 @@ impl LakeStore {
     }
 
     /// What the ledger has to say of sessions whose new rows never came into the lake.
-    fn realigned_records(&self, key: &PartitionKey) -> Result<Vec<SessionRecord>, StoreError> {
+    pub(super) fn realigned_records(
+        &self,
+        key: &PartitionKey,
+    ) -> Result<Vec<SessionRecord>, StoreError> {
         let Some((first, last)) = key.period.month_dates() else {
             return Ok(Vec::new());
         };

@@ -570,6 +570,18 @@ fn a_failed_month_takes_back_its_own_revisions_alone() {
         .for_each_revision(&BarSelection::default(), count)
         .unwrap();
     assert_eq!(revisions, 3, "July's stay");
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let key = key();
+    let record = |date| {
+        let found = ledger.find_session(&key.dataset, &key.symbol, date);
+        found.unwrap().unwrap()
+    };
+    let august = record(session.date());
+    assert!(
+        august.rows() == 0 && august.asked.is_empty(),
+        "it counts as not asked for"
+    );
+    assert!(record(self::session().date()).rows() > 0);
 }
 
 #[test]

@@ -31,7 +31,14 @@ impl<T> During<T> for Result<T, Error> {
 }
 
 fn sqlite_failure(action: &dyn Display, file: &dyn Display, error: Error) -> StoreError {
-    let context = format!("cannot {action} in {file}: {error}");
+    let words = match &error {
+        // The same words with the number that tells apart what SQLite calls alike.
+        Error::SqliteFailure(cause, Some(words)) if cause.to_string().ends_with(words.as_str()) => {
+            cause.to_string()
+        }
+        other => other.to_string(),
+    };
+    let context = format!("cannot {action} in {file}: {words}");
     StoreError::new(kind_of(&error), context).caused_by(error)
 }
 
@@ -57,6 +64,10 @@ fn kind_of_code(cause: &ffi::Error) -> StoreErrorKind {
     match cause.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreErrorKind::Locked,
         ErrorCode::DiskFull => StoreErrorKind::NoSpace,
+        // The index of the log could not grow, which is how a full disk shows first.
+        ErrorCode::SystemIoFailure if cause.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
+            StoreErrorKind::NoSpace
+        }
         ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
             StoreErrorKind::NotWritable
         }
@@ -82,6 +93,7 @@ mod tests {
             (ffi::SQLITE_BUSY_SNAPSHOT, StoreErrorKind::Locked),
             (ffi::SQLITE_LOCKED, StoreErrorKind::Locked),
             (ffi::SQLITE_FULL, StoreErrorKind::NoSpace),
+            (ffi::SQLITE_IOERR_SHMSIZE, StoreErrorKind::NoSpace),
             (ffi::SQLITE_READONLY, StoreErrorKind::NotWritable),
             (ffi::SQLITE_CANTOPEN, StoreErrorKind::NotWritable),
             (ffi::SQLITE_PERM, StoreErrorKind::NotWritable),

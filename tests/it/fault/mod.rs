@@ -6,6 +6,7 @@ mod concurrency;
 mod crash;
 mod damage;
 mod security;
+mod storage;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

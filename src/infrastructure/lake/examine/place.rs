@@ -58,7 +58,7 @@ pub(super) fn examine(directory: &DataDirectory) -> Vec<Diagnosis> {
             )),
         );
     }
-    if disk::may_be_written_by_all(root) {
+    if disk::is_writable_by_all(root) {
         findings.push(
             at(
                 Health::Warning,
