@@ -574,45 +574,11 @@ fn a_failed_month_takes_back_its_own_revisions_alone() {
     let key = key();
     let record = |date| {
         let found = ledger.find_session(&key.dataset, &key.symbol, date);
-        found.unwrap().unwrap()
+        found.unwrap()
     };
-    let august = record(session.date());
     assert!(
-        august.rows() == 0 && august.asked.is_empty(),
+        record(session.date()).is_none(),
         "it counts as not asked for"
     );
-    assert!(record(self::session().date()).rows() > 0);
-}
-
-#[test]
-fn what_never_came_into_the_lake_is_not_counted_by_the_ledger() {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
-    let record = || {
-        let ledger = SqliteSymbolBarsRepository::new(store.database.clone());
-        let (dataset, symbol) = (key().dataset, key().symbol);
-        let found = ledger.find_session(&dataset, &symbol, session().date());
-        found.unwrap().unwrap()
-    };
-    for stored in [0, 10] {
-        if stored > 0 {
-            fixture.commit(&bars(stored, 1.0));
-        }
-        // Dies after announcing the commit, and its staged file is lost with it.
-        let mut batch = fixture.batch(&bars(20, 2.0));
-        let answer = batch.answers.remove(0);
-        let prepared = [store.prepare(answer, &std::collections::BTreeSet::new())];
-        let epoch = store.catalog.bump_epoch().unwrap();
-        store
-            .write_ahead(&prepared, &commit::CommitContext::of(&batch), epoch)
-            .unwrap();
-        assert_eq!(record().rows(), 20);
-        for path in disk::list_files_below(&store.directory.staging()).unwrap() {
-            std::fs::remove_file(path).unwrap();
-        }
-        fixture.reopened().unwrap();
-        let after = record();
-        assert_eq!(i64::from(after.rows()), stored);
-        assert!(after.asked.is_empty(), "it is asked for again");
-    }
+    assert!(record(self::session().date()).unwrap().rows() > 0);
 }

@@ -36,6 +36,21 @@ pub(crate) fn strace() -> bool {
     can_trace
 }
 
+/// The same command, run by `wrapper`, which ends with the program's words.
+pub(crate) fn wrapped(wrapper: &[&str], inner: &Command) -> Command {
+    let mut command = Command::new(wrapper[0]);
+    command
+        .args(&wrapper[1..])
+        .arg(inner.get_program())
+        .args(inner.get_args())
+        .env_clear()
+        .current_dir(inner.get_current_dir().unwrap());
+    for (name, value) in inner.get_envs() {
+        command.envs(value.map(|value| (name, value)));
+    }
+    command
+}
+
 /// Copies the files and folders below `from` into `to`, which exists.
 pub(crate) fn copy_tree(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {

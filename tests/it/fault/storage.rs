@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::{copy_tree, strace, wrapped};
 use crate::kills::assert_catalog_agrees;
 use crate::support::experiment::{Experiment, trials};
 use crate::support::lab::{Ran, files_below, program, read_output, run};
@@ -106,19 +107,6 @@ fn lake_of(data: &Path) -> Files {
         .collect()
 }
 
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// A database as the first version of the program left it.
 fn make_old_database(data: &Path) {
     fs::create_dir_all(data).unwrap();
@@ -198,7 +186,8 @@ impl Bench {
             folder: tempfile::tempdir_in(self.folder.path()).unwrap(),
         };
         if self.template().exists() {
-            copy_folder(&self.template(), &place.data());
+            fs::create_dir(place.data()).unwrap();
+            copy_tree(&self.template(), &place.data());
         }
         place
     }
@@ -343,21 +332,6 @@ fn command(folder: &Path, data: &Path, words: &str) -> Command {
     command
 }
 
-/// The same command, run by `wrapper`, which ends with the program's words.
-fn wrapped(wrapper: &[&str], inner: &Command) -> Command {
-    let mut command = Command::new(wrapper[0]);
-    command
-        .args(&wrapper[1..])
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .env_clear()
-        .current_dir(inner.get_current_dir().unwrap());
-    for (name, value) in inner.get_envs() {
-        command.envs(value.map(|value| (name, value)));
-    }
-    command
-}
-
 /// The same command after a line of shell.
 fn after_shell(line: &str, inner: &Command) -> Command {
     wrapped(&["sh", "-c", &format!("{line}; exec \"$@\""), "sh"], inner)
@@ -366,21 +340,6 @@ fn after_shell(line: &str, inner: &Command) -> Command {
 fn works(command: &mut Command) -> bool {
     let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
-}
-
-fn has_strace() -> bool {
-    let has = works(Command::new("strace").args([
-        "-f",
-        "-o",
-        "/dev/null",
-        "-e",
-        "inject=fsync:error=EIO",
-        "true",
-    ]));
-    if !has {
-        eprintln!("skipped: no strace");
-    }
-    has
 }
 
 fn has_tmpfs() -> bool {
@@ -421,7 +380,7 @@ fn count_calls(bench: &Bench) -> Vec<usize> {
     let place = bench.place();
     let log = place.folder.path().join("log");
     let trace = format!("trace={}", CALLS.join(","));
-    let strace = [
+    let wrapper = [
         "strace",
         "-f",
         "--seccomp-bpf",
@@ -430,7 +389,7 @@ fn count_calls(bench: &Bench) -> Vec<usize> {
         "-e",
         &trace,
     ];
-    let ran = run(&mut wrapped(&strace, &bench.command(&place)));
+    let ran = run(&mut wrapped(&wrapper, &bench.command(&place)));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let log = fs::read_to_string(log).unwrap();
     let count = |names: &&str| {
@@ -483,7 +442,7 @@ fn fail_calls(bench: &Bench, everyday: usize) {
                 let inject = format!("inject={calls}:error={error}:when={at}{when}");
                 let place = bench.place();
                 let trace = format!("trace={calls}");
-                let strace = [
+                let wrapper = [
                     "strace",
                     "-f",
                     "--seccomp-bpf",
@@ -494,7 +453,7 @@ fn fail_calls(bench: &Bench, everyday: usize) {
                     "-e",
                     &inject,
                 ];
-                let ran = run(&mut wrapped(&strace, &bench.command(&place)));
+                let ran = run(&mut wrapped(&wrapper, &bench.command(&place)));
                 if is_loader(&ran) {
                     continue;
                 }
@@ -509,7 +468,7 @@ fn fail_calls(bench: &Bench, everyday: usize) {
 
 /// Tests run side by side: each takes its share of the scenes.
 fn fail_calls_of(names: &[&str]) {
-    if has_strace() {
+    if strace() {
         names.iter().for_each(|name| fail_calls(&scene_of(name), 2));
     }
 }
@@ -560,7 +519,7 @@ fn staged_names(bench: &Bench, data: &Path) -> Vec<String> {
 
 #[test]
 fn a_failed_or_short_write_of_a_bar_file_never_reaches_the_lake() {
-    if !has_strace() {
+    if !strace() {
         return;
     }
     let bench = scene_of("ingest");
@@ -637,7 +596,7 @@ fn a_failed_or_short_write_of_a_bar_file_never_reaches_the_lake() {
 
 #[test]
 fn a_kept_file_that_cannot_be_read_is_never_taken_for_no_data() {
-    if !has_strace() {
+    if !strace() {
         return;
     }
     for name in [
@@ -689,7 +648,7 @@ fn a_kept_file_that_cannot_be_read_is_never_taken_for_no_data() {
 
 #[test]
 fn a_slow_disk_is_waited_for() {
-    if !has_strace() {
+    if !strace() {
         return;
     }
     let bench = scene_of("ingest");
@@ -700,7 +659,7 @@ fn a_slow_disk_is_waited_for() {
         "done",
     );
     let place = bench.place();
-    let strace = [
+    let wrapper = [
         "strace",
         "-f",
         "--seccomp-bpf",
@@ -711,7 +670,7 @@ fn a_slow_disk_is_waited_for() {
         "-e",
         "inject=fsync,fdatasync:delay_enter=30000",
     ];
-    let ran = run(&mut wrapped(&strace, &bench.command(&place)));
+    let ran = run(&mut wrapped(&wrapper, &bench.command(&place)));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     bench.judge(&place, &ran, "slow fsync");
     experiment.passed(1, "done");
@@ -952,7 +911,7 @@ fn what_may_not_be_written_is_told_with_its_path() {
 
 #[test]
 fn a_data_folder_that_vanishes_is_told_and_not_made_anew() {
-    if !has_strace() {
+    if !strace() {
         return;
     }
     let bench = scene_of("ingest");
@@ -965,7 +924,7 @@ fn a_data_folder_that_vanishes_is_told_and_not_made_anew() {
     );
     for number in 0..runs {
         let place = bench.place();
-        let strace = [
+        let wrapper = [
             "strace",
             "-f",
             "--seccomp-bpf",
@@ -976,7 +935,7 @@ fn a_data_folder_that_vanishes_is_told_and_not_made_anew() {
             "-e",
             "inject=fsync:delay_enter=40000",
         ];
-        let mut command = wrapped(&strace, &bench.command(&place));
+        let mut command = wrapped(&wrapper, &bench.command(&place));
         let child = command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
