@@ -33,8 +33,8 @@ const RUNS_ABOVE: u32 = 5;
 const COURSE_WIDTH: usize = 28;
 
 /// A run that said nothing for so long without having ended is lost: it speaks once a second, and waits for the database
-/// five seconds at most.
-const LOST_AFTER_US: i64 = 20 * SECOND_US;
+/// thirty seconds at most.
+const LOST_AFTER_US: i64 = 60 * SECOND_US;
 
 /// Shows figures, or does what is wanted of them.
 pub(super) fn run(session: &CliSession, args: &MetricsArgs) -> Result<Exit, CliError> {

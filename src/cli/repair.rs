@@ -148,5 +148,21 @@ fn find_missing(
             symbols.push(symbol);
         }
     }
+    // What was never asked for is not known to be all there is, even where no regular minute is missing: files that a
+    // rebuilt catalog took over, and commits that were cut short.
+    for series in stores.ledger.list_series(&request.symbols)? {
+        let first = request.first.unwrap_or(series.sessions.0);
+        let last = request.last.unwrap_or(series.sessions.1);
+        let records = stores
+            .ledger
+            .list_sessions(&series.dataset, &series.symbol, first, last)?;
+        if records.iter().any(|record| record.asked.is_empty()) {
+            let symbols = missing.entry(series.dataset).or_default();
+            let symbol = series.symbol.to_string();
+            if !symbols.contains(&symbol) {
+                symbols.push(symbol);
+            }
+        }
+    }
     Ok(missing)
 }

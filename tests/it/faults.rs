@@ -8,6 +8,7 @@ use marketpipe::infrastructure::fake_alpaca::{
     BarKey, Fault, FaultScript, StallPoint, TapeBar, When,
 };
 
+use crate::support::experiment::Experiment;
 use crate::support::lab::{Lab, Ran, files_below, made_up, run_measured};
 
 const SYMBOLS: &str = "AAPL,BRK.B,MSFT";
@@ -93,6 +94,26 @@ fn every_fault() -> Vec<Fault> {
     ]
 }
 
+/// A fault with what tells it from others of its name.
+fn in_words(fault: &Fault) -> String {
+    let name = fault.name().replace('_', " ");
+    match fault {
+        Fault::Status {
+            code, retry_after, ..
+        } => format!(
+            "{name} {code}{}",
+            retry_after
+                .as_ref()
+                .map_or_else(String::new, |wait| format!(", Retry-After {wait}"))
+        ),
+        Fault::Stall { point, .. } => format!("{name} {point:?}"),
+        Fault::FieldText { key, text } => {
+            format!("{name} {key:?} {}", String::from_utf8_lossy(text))
+        }
+        _ => name,
+    }
+}
+
 const LONG_RANGE: [&str; 4] = ["--start", "2024-01-02", "--end", "2024-06-28"];
 
 fn long_lab() -> Lab {
@@ -149,6 +170,12 @@ fn by_minute(lab: &Lab, symbol: &str) -> BTreeMap<i64, TapeBar> {
 /// Under a fault at every `n`-th request: what is stored is right, what is not is said, and a run without the fault
 /// makes all good.
 fn assert_survived(fault: &Fault, every_nth: u64, reference: &Lab) {
+    let experiment = Experiment::begin(
+        "network",
+        in_words(fault),
+        format!("the built-in server, every {every_nth}th request"),
+        "each stored row is right, each missing one is told, bounded time and memory; whole after a run without it",
+    );
     let lab = long_lab();
     let name = format!("{} every {every_nth}", fault.name());
     lab.server
@@ -212,10 +239,10 @@ fn assert_survived(fault: &Fault, every_nth: u64, reference: &Lab) {
         assert_eq!(long_ingest(&lab, &["--refresh"]).0.code, 0, "{name}");
     }
     assert_eq!(lab.files(), reference.files(), "{name}");
-    println!(
-        "{name}: exit {}, {peak_mib} MiB, {:.1} s",
-        ran.code,
-        begun.elapsed().as_secs_f64()
+    let injected = lab.server.stats().with_fault(fault.name());
+    experiment.passed(
+        usize::try_from(injected).unwrap(),
+        format!("exit {}, {peak_mib} MiB", ran.code),
     );
 }
 

@@ -54,8 +54,9 @@ pub(super) fn verify(
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => {}
         Ok(_) => {
-            let what = format!("{} is no regular file", path.display());
-            return Ok(Verified::NoFile(what));
+            return Ok(Verified::NoFile(
+                "is no file but a link or a folder".to_owned(),
+            ));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Verified::Missing),
         Err(error) => return Err(disk::io_failure("inspect", &path, error)),
@@ -86,10 +87,10 @@ fn prove_minutes(
     (sha256, size): &(String, usize),
 ) -> Result<SoundFile, StoreError> {
     let decoded = storage.engine().decode(bytes, Known::Nothing);
-    let (batch, description) = decoded.map_err(|error| damaged(path, error))?;
+    let (batch, description) = decoded.map_err(damaged)?;
     refuse_other(&description, key, path)?;
     if batch.is_empty() {
-        return Err(damaged(path, FileError::Empty));
+        return Err(damaged(FileError::Empty));
     }
     Ok(SoundFile {
         file: describe_file(key, &description, (sha256, *size), span_us(&batch))?,
@@ -107,17 +108,15 @@ fn prove_derived(
     (sha256, size): &(String, usize),
 ) -> Result<SoundFile, StoreError> {
     let decoded = storage.engine().decode_derived(bytes, Known::Nothing);
-    let (derived, mut description) = decoded.map_err(|error| damaged(path, error))?;
+    let (derived, mut description) = decoded.map_err(damaged)?;
     refuse_other(&description, key, path)?;
     let made = description.derived.take();
-    let made = made.ok_or_else(|| damaged(path, FileError::OtherKind("bars of unknown origin")))?;
+    let made = made.ok_or_else(|| damaged(FileError::OtherKind("bars of unknown origin")))?;
     let sources = made.sources.into_iter().map(|source| {
-        let period = source.period.parse().map_err(|_| {
-            damaged(
-                path,
-                FileError::Undescribed("a source is no month".to_owned()),
-            )
-        })?;
+        let period = source
+            .period
+            .parse()
+            .map_err(|_| damaged(FileError::Undescribed("a source is no month".to_owned())))?;
         Ok(SourceFile {
             period,
             content_hash: source.content,
@@ -125,7 +124,7 @@ fn prove_derived(
     });
     let sources: Result<Vec<SourceFile>, StoreError> = sources.collect();
     if derived.bars().is_empty() {
-        return Err(damaged(path, FileError::Empty));
+        return Err(damaged(FileError::Empty));
     }
     Ok(SoundFile {
         file: describe_file(key, &description, (sha256, *size), span_us(derived.bars()))?,
@@ -138,12 +137,13 @@ fn prove_derived(
     })
 }
 
-fn damaged(path: &Path, error: FileError) -> StoreError {
+fn damaged(error: FileError) -> StoreError {
     let kind = match error {
         FileError::NewerLayout { .. } => StoreErrorKind::NewerSchema,
         _ => StoreErrorKind::Damaged,
     };
-    StoreError::new(kind, format!("{}: {error}", path.display())).caused_by(error)
+    // Whoever tells of it names the file.
+    StoreError::new(kind, error.to_string())
 }
 
 /// The ledger's records of the sessions that `batch` has rows of, as not yet asked for.

@@ -1,6 +1,7 @@
 //! One bar file: encode, decode, describe. The same rows always give the same bytes. Knows no path layout and no catalog.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::sync::{Arc, Once};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -298,8 +299,31 @@ fn decode_minutes(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), File
 /// The columns of a file and its footer, which agree on the number of rows.
 fn decode_columns(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), FileError> {
     // On damaged pages the reader panics instead of returning an error (seen with parquet 60.1); nothing of
-    // it outlives the call.
-    std::panic::catch_unwind(|| decode_trusting(bytes)).unwrap_or(Err(FileError::Unreadable))
+    // it outlives the call, and nobody takes it for a mistake of the program.
+    silently(|| std::panic::catch_unwind(|| decode_trusting(bytes)))
+        .unwrap_or(Err(FileError::Unreadable))
+}
+
+thread_local! {
+    /// Whether a panic of this thread is expected, and caught.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work`, which catches its panics, without a word about them on stderr.
+fn silently<T>(work: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_CAUGHT.get() {
+                before(panic);
+            }
+        }));
+    });
+    IS_CAUGHT.set(true);
+    let done = work();
+    IS_CAUGHT.set(false);
+    done
 }
 
 fn decode_trusting(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), FileError> {

@@ -21,8 +21,9 @@ pub(super) const APPLICATION_ID: i32 = 0x4d6b_7450;
 /// The oldest SQLite that is trusted: earlier ones can lose a transaction when the WAL is reset.
 const OLDEST_LIBRARY: i32 = 3_051_003;
 
-/// How long a statement waits for another connection's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another connection's lock. SQLite gives it to whoever asks at the right moment: where
+/// many write at once on a busy machine, one of them went away empty-handed after five seconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The switch to WAL does not wait for locks by itself: how often and after what pause it is tried again.
 pub(super) const WAL_ATTEMPTS: u32 = 500;
@@ -139,6 +140,31 @@ pub(super) fn open_connection(path: &Path, access: Access) -> Result<Connection,
         Ok(conn)
     };
     open().during_at(path, "open the database")
+}
+
+/// Opens a file that exists for reading, and says what lies in it.
+///
+/// A database whose creation was cut short before it had its write-ahead log is rolled back first, which only they can
+/// do who may write.
+pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Content), StoreError> {
+    let open = || {
+        let reader = open_connection(path, Access::ReadOnly)?;
+        let content = inspect(&reader)?;
+        Ok((reader, content))
+    };
+    match open() {
+        Err(_) if has_rollback_journal(path) => {
+            inspect(&open_connection(path, Access::ReadWrite)?)?;
+            open()
+        }
+        opened => opened,
+    }
+}
+
+fn has_rollback_journal(path: &Path) -> bool {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    fs::metadata(journal).is_ok_and(|journal| journal.len() > 0)
 }
 
 /// Tells an empty database from one of ours, and refuses every other one. Changes nothing.

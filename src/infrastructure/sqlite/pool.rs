@@ -78,8 +78,8 @@ impl Database {
             Ok(file) if file.len() == 0 => return Ok(None),
             Ok(_) => {}
         }
-        let reader = connect::open_connection(&path, Access::ReadOnly)?;
-        if connect::inspect(&reader)? == Content::Blank {
+        let (reader, content) = connect::open_to_read(&path)?;
+        if content == Content::Blank {
             return Ok(None);
         }
         migrate::check_current(&reader, &path, &migrate::MIGRATIONS)?;
@@ -100,8 +100,8 @@ impl Database {
             Ok(file) if file.len() == 0 => return Ok(false),
             Ok(_) => {}
         }
-        let reader = connect::open_connection(&connect::absolute(path)?, Access::ReadOnly)?;
-        Ok(connect::inspect(&reader)? == Content::Ours)
+        let (_, content) = connect::open_to_read(&connect::absolute(path)?)?;
+        Ok(content == Content::Ours)
     }
 
     /// Gives the database at `path` and its logs another name, ending in `suffix`, so that a new one can be made in its
@@ -148,7 +148,7 @@ impl Database {
     ///
     /// # Errors
     /// Those of `work`; [`StoreErrorKind::NotWritable`] when opened for reading;
-    /// [`StoreErrorKind::Locked`] when another process writes for longer than five seconds.
+    /// [`StoreErrorKind::Locked`] when another process writes for longer than thirty seconds.
     pub fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,

@@ -19,6 +19,7 @@ use super::Look;
 
 const REFETCH: &str =
     "marketpipe repair sets it aside and asks the provider again; or put back a copy";
+const FETCH: &str = "marketpipe repair asks the provider for what it held; or put back a copy";
 const REMAKE: &str = "marketpipe aggregate makes it again from the minutes";
 const ADOPT: &str = "marketpipe doctor --rebuild-catalog takes it as it is; marketpipe repair sets it aside and asks the provider again";
 const REMOVE: &str =
@@ -179,7 +180,14 @@ impl FileDoctor<'_> {
                     },
                 )
             }
-            Ok(Verified::Missing) => finding("is in the catalog but not on disk".to_owned(), again),
+            Ok(Verified::Missing) => finding(
+                "is in the catalog but not on disk".to_owned(),
+                if file.key.timeframe.is_derived() {
+                    REMAKE
+                } else {
+                    FETCH
+                },
+            ),
             Ok(Verified::NoFile(why) | Verified::Damaged(why)) => finding(why, again),
             Ok(Verified::Newer(why)) => finding(why, "use the newer marketpipe that wrote it"),
             Err(error) => finding(with_causes(&error), "check its permissions and the disk"),

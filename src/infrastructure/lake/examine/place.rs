@@ -75,9 +75,7 @@ pub(super) fn examine(directory: &DataDirectory) -> Vec<Diagnosis> {
                     "lies on a network file system ({kind}), whose locks and renames may fail"
                 ),
             )
-            .remedy(
-                "keep the lake on a local disk and copy it with `marketpipe snapshot` or rsync",
-            ),
+            .remedy("keep the lake on a local disk and copy it from there"),
         );
     }
     for folder in [directory.lake(), directory.staging()] {

@@ -38,7 +38,7 @@ fn every_connection_has_the_settings_that_durability_and_safety_need() {
         ];
         assert_eq!(
             (mode.as_str(), names.map(read)),
-            ("wal", [2, 0, 1, 0, 5000])
+            ("wal", [2, 0, 1, 0, 30_000])
         );
         assert!(conn.db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE).unwrap());
         read("foreign_keys")
