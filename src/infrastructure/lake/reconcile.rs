@@ -104,6 +104,8 @@ impl LakeStore {
         selection: &BarSelection,
         at_us: i64,
     ) -> Result<Reconciled, StoreError> {
+        // A lake that is not mounted has not lost its files.
+        self.directory.check_lake()?;
         // Nobody has to wait for the reading: only what looks bad is read again under the lock.
         let files = self.catalog.list_files(selection)?;
         let looked_at = on_all_cores(files, |file| {

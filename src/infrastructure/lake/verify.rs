@@ -51,6 +51,8 @@ pub(super) fn verify(
     key: &PartitionKey,
 ) -> Result<Verified, StoreError> {
     let path = storage.path_of(key);
+    // Behind a link lies somebody else's folder: what is not in it is not gone.
+    disk::refuse_links_below(storage.root(), path.parent().unwrap_or(storage.root()))?;
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => {}
         Ok(_) => {

@@ -224,13 +224,15 @@ fn readers_from_outside_see_only_complete_files() {
     }
     // At least one read each, however long the packages take to load.
     std::fs::write(&stop, "").unwrap();
-    let ran = read_output(reader.wait_with_output().unwrap());
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // Other programs may panic; what counts is what they answer.
+    let output = reader.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
     let (mut reads, mut told) = (0, Vec::new());
-    for line in ran.stdout.lines() {
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
         let fields: Vec<&str> = line.split(' ').collect();
-        assert_eq!(fields[3], "0", "{line}\n{}", ran.stderr);
-        assert_ne!(fields[1], fields[2], "{line}\n{}", ran.stderr);
+        assert_eq!(fields[3], "0", "{line}\n{words}");
+        assert_ne!(fields[1], fields[2], "{line}\n{words}");
         reads += fields[1].parse::<usize>().unwrap();
         told.push(format!(
             "{} {} reads, {} failed and said so",
