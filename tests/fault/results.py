@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Runs every fault test at full length and writes what came of it to tests/fault/RESULTS.md.
 
-    python3 tests/fault/results.py [--everyday] [-- ARGUMENTS FOR CARGO]
+    python3 tests/fault/results.py [--long KIND,KIND] [-- ARGUMENTS FOR CARGO]
+
+KIND is crash, storage, damage, concurrency, network, security or clock; all of them when nothing is said. The others are
+run as short as in the everyday test command, and the page says which.
 
 Each experiment writes its own row (tests/it/support/experiment.rs); nothing in the table is written by hand. A test that
 fails leaves a row that says so, and this script then ends with exit code 1.
@@ -25,6 +28,8 @@ SECTIONS = {
     "security": "Attacks",
     "clock": "Clocks and time zones",
 }
+# Tests that lie elsewhere than in tests/it/fault/KIND.rs.
+FILTERS = {"crash": ["fault::crash", "kills::each_killed", "kills::killed_again"], "network": ["faults::whatever"]}
 TOOLS = {"strace": ["strace", "--version"], "faketime": ["faketime", "--version"], "openssl": ["openssl", "version"]}
 
 
@@ -99,26 +104,41 @@ def write(rows, length, skipped):
     return failed
 
 
+def run_tests(filters, is_long, rows, cargo):
+    """Runs the tests with these words in their names; what cargo printed, and whether all passed."""
+    environment = dict(os.environ, MARKETPIPE_FAULT_ROWS=rows)
+    if is_long:
+        environment.update(MARKETPIPE_FAULTS="long", MARKETPIPE_KILLS="200")
+    command = ["cargo", "test", "--locked", *cargo, "--test", "it", "--", *filters, "--nocapture"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, text=True, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, check=False)
+    sys.stdout.write(ran.stdout)
+    sys.stdout.flush()
+    return ran.stdout, ran.returncode == 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--everyday", action="store_true", help="as short as in the everyday test command")
+    parser.add_argument("--long", default=",".join(SECTIONS), metavar="KIND,KIND", help="run these kinds at full length [default: all]")
     parser.add_argument("cargo", nargs="*", help="arguments for cargo test, for example --no-default-features")
     options = parser.parse_args()
-    environment = dict(os.environ)
-    length = "the everyday length"
-    if not options.everyday:
-        environment.update(MARKETPIPE_FAULTS="long", MARKETPIPE_KILLS="200")
-        length = "the full length"
-    with tempfile.TemporaryDirectory() as folder:
-        environment["MARKETPIPE_FAULT_ROWS"] = folder
-        command = ["cargo", "test", "--locked", *options.cargo, "--test", "it", "--", "fault", "kill", "--nocapture"]
-        ran = subprocess.run(command, cwd=ROOT, env=environment, text=True, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, check=False)
-        sys.stdout.write(ran.stdout)
-        skipped = {line.removeprefix("skipped: ").strip() for line in ran.stdout.splitlines() if line.startswith("skipped: ")}
-        failed = write(rows_of(Path(folder)), length, skipped)
+    long = [kind for kind in options.long.split(",") if kind]
+    unknown = set(long) - set(SECTIONS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    short = [kind for kind in SECTIONS if kind not in long]
+    length = "at full length" if not short else f"at full length: {', '.join(long) or 'none'}; as every day: {', '.join(short)}"
+    with tempfile.TemporaryDirectory() as rows:
+        said, is_fine = "", True
+        for kinds, is_long in ((long, True), (short, False)):
+            filters = [word for kind in kinds for word in FILTERS.get(kind, [f"fault::{kind}"])]
+            if filters:
+                printed, passed = run_tests(filters, is_long, rows, options.cargo)
+                said, is_fine = said + printed, is_fine and passed
+        skipped = {line.removeprefix("skipped: ").strip() for line in said.splitlines() if line.startswith("skipped: ")}
+        failed = write(rows_of(Path(rows)), length, skipped)
     for row in failed:
         print("FAILED:", row[0], file=sys.stderr)
-    sys.exit(1 if failed or ran.returncode else 0)
+    sys.exit(1 if failed or not is_fine else 0)
 
 
 if __name__ == "__main__":
