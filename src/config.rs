@@ -218,6 +218,13 @@ impl Config {
         )
     }
 
+    /// The configuration of a file's text alone, without flags or variables.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_text(text: &str) -> Result<Self, ConfigError> {
+        let file = ConfigFile::parse("marketpipe.toml".into(), text, None)?;
+        Self::resolve(&Flags::default(), &Environment::default(), file)
+    }
+
     fn resolve(
         flags: &Flags,
         environment: &Environment,

@@ -36,6 +36,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod domain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod infrastructure;
 pub mod ingestion;
 pub mod metrics;

@@ -17,7 +17,7 @@ enum Bound {
 ///
 /// Two dates mean whole sessions, both inside. As soon as one of them is an instant the range is
 /// `[start, end)`, and a date stands for the beginning or the end of its session.
-pub(super) fn read_range(
+pub(crate) fn read_range(
     start: Option<&str>,
     end: Option<&str>,
     now_us: i64,

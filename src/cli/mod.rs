@@ -31,6 +31,9 @@ mod validate;
 mod validate_report;
 mod whole_file;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use dates::read_range;
+
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

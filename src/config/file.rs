@@ -174,7 +174,11 @@ impl ConfigFile {
         })
     }
 
-    fn parse(path: PathBuf, text: &str, home: Option<PathBuf>) -> Result<Self, ConfigError> {
+    pub(super) fn parse(
+        path: PathBuf,
+        text: &str,
+        home: Option<PathBuf>,
+    ) -> Result<Self, ConfigError> {
         match toml::from_str(text) {
             Ok(values) => Ok(Self {
                 path: Some(path),

@@ -12,7 +12,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use crate::domain::instant::format_utc;
 
 /// The longest wait that is believed; callers clamp to what they can afford.
-const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the server wants to be left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,19 +35,19 @@ impl fmt::Display for Pause {
 
 /// Everything that an answer says about its rate limit; each part may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ServerHints {
+pub(crate) struct ServerHints {
     /// `X-RateLimit-Limit`: requests a minute.
-    pub(super) limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
     /// `X-RateLimit-Remaining`: requests left now.
-    pub(super) remaining: Option<u32>,
+    pub(crate) remaining: Option<u32>,
     /// `X-RateLimit-Reset`: when the limit is whole again.
-    pub(super) reset: Option<Pause>,
+    pub(crate) reset: Option<Pause>,
     /// `Retry-After`, in seconds or as a date.
-    pub(super) retry_after: Option<Pause>,
+    pub(crate) retry_after: Option<Pause>,
 }
 
 impl ServerHints {
-    pub(super) fn read(headers: &HeaderMap) -> Self {
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| {
             headers
                 .get(name)

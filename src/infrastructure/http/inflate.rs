@@ -18,7 +18,7 @@ const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Why bytes are no acceptable gzip file.
 #[derive(Debug, Error)]
-pub(super) enum InflateError {
+pub(crate) enum InflateError {
     /// They end too early.
     #[error("gzip body ends after {packed_bytes} bytes, before its trailer")]
     Truncated { packed_bytes: usize },
@@ -34,7 +34,7 @@ pub(super) enum InflateError {
 }
 
 /// Unpacks a whole gzip file of one or more members; its result is never longer than `max_bytes`.
-pub(super) fn inflate(packed: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+pub(crate) fn inflate(packed: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
     let mut unpacked = Vec::with_capacity(first_capacity(packed, max_bytes));
     let mut rest = packed;
     loop {

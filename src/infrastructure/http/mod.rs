@@ -23,6 +23,11 @@ mod stub;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use hints::{MAX_PAUSE, ServerHints};
+#[cfg(any(test, fuzzing))]
+pub(crate) use inflate::inflate;
+
 pub use attempt::{Decoded, HttpAnswer};
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use circuit_breaker::BreakerPolicy;

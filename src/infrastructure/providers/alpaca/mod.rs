@@ -15,6 +15,13 @@ mod timestamp;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use page::{
+    MAX_ROWS, MAX_STRAY_SYMBOLS, MAX_TOKEN_BYTES, Page, decode_page, decode_thoroughly,
+};
+#[cfg(any(test, fuzzing))]
+pub(crate) use timestamp::parse_timestamp;
+
 pub use adapter::AlpacaMarketDataAdapter;
 pub use options::{
     AlpacaCredentials, AlpacaOptions, DEFAULT_BASE_URL, DEFAULT_REQUESTS_PER_MINUTE,

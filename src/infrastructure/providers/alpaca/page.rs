@@ -20,30 +20,30 @@ use super::rows::{RowsSeed, Strays};
 const BAR_BYTES: usize = 110;
 
 /// Twice what is asked for. A page of nothing but empty rows would be twenty times as large in memory.
-const MAX_ROWS: usize = 20_000;
+pub(crate) const MAX_ROWS: usize = 20_000;
 
 /// An answer with more symbols that nobody asked for belongs to another question.
-const MAX_STRAY_SYMBOLS: usize = 100;
+pub(crate) const MAX_STRAY_SYMBOLS: usize = 100;
 
 /// The longest token that is passed on. Real ones have about 40 characters.
-const MAX_TOKEN_BYTES: usize = 2048;
+pub(crate) const MAX_TOKEN_BYTES: usize = 2048;
 
 const MAX_SYMBOL_CHARS: usize = 40;
 
 /// A page's content.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// Rows by requested symbol, in the order of the page; symbols without rows are left out.
-    pub(super) bars: Vec<(Symbol, BarColumns)>,
+    pub(crate) bars: Vec<(Symbol, BarColumns)>,
     /// Rows of other symbols.
-    pub(super) strays: Vec<StrayRows>,
+    pub(crate) strays: Vec<StrayRows>,
     /// `None` on the last page.
-    pub(super) next: Option<PageToken>,
+    pub(crate) next: Option<PageToken>,
 }
 
 /// Why bytes are not a page.
 #[derive(Debug, Error)]
-pub(super) enum PageError {
+pub(crate) enum PageError {
     /// Not text at all.
     #[error("answer is not UTF-8 from byte {at}")]
     NotUtf8 { at: usize },
@@ -57,7 +57,7 @@ pub(super) enum PageError {
 /// # Errors
 /// [`PageError`] when the page as a whole cannot be trusted: no JSON, another shape, `bars` or `next_page_token`
 /// missing, a key twice. A missing token must not pass for the last page.
-pub(super) fn decode_page(body: &[u8], requested: &[Symbol]) -> Result<Page, PageError> {
+pub(crate) fn decode_page(body: &[u8], requested: &[Symbol]) -> Result<Page, PageError> {
     let rows_per_symbol = (body.len() / BAR_BYTES / requested.len().max(1) + 1).min(MAX_ROWS);
     match quick::read_page(body, requested, rows_per_symbol) {
         Some(page) => Ok(page),
@@ -66,7 +66,7 @@ pub(super) fn decode_page(body: &[u8], requested: &[Symbol]) -> Result<Page, Pag
 }
 
 /// Reads any page, word by word.
-fn decode_thoroughly(
+pub(crate) fn decode_thoroughly(
     body: &[u8],
     requested: &[Symbol],
     rows_per_symbol: usize,

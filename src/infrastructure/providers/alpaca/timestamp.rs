@@ -5,7 +5,7 @@ use crate::domain::instant::SECOND_US;
 /// Reads `YYYY-MM-DDTHH:MM:SS[.fraction](Z|+hh:mm|-hh:mm)` as UTC microseconds; digits below a microsecond are cut off.
 ///
 /// `None` for everything else: no zone, a leap second, lower-case letters, a day that does not exist.
-pub(super) fn parse_timestamp(text: impl AsRef<[u8]>) -> Option<i64> {
+pub(crate) fn parse_timestamp(text: impl AsRef<[u8]>) -> Option<i64> {
     let (head, rest) = text.as_ref().split_first_chunk::<19>()?;
     let separated = head[4] == b'-'
         && head[7] == b'-'
