@@ -75,15 +75,9 @@ struct Held {
 impl FilesHeld for Held {}
 
 impl LakeStore {
-    /// Who may only read cannot hold anybody up.
     fn hold(&self) -> Result<Held, StoreError> {
-        match PublishLock::new(self.directory.publish_lock()).shared() {
-            Ok(guard) => Ok(Held {
-                _guard: Some(guard),
-            }),
-            Err(error) if error.kind == StoreErrorKind::NotWritable => Ok(Held { _guard: None }),
-            Err(error) => Err(error),
-        }
+        let guard = PublishLock::new(self.directory.publish_lock()).shared_if_possible()?;
+        Ok(Held { _guard: guard })
     }
 
     /// The Parquet files in partitions' folders that the catalog does not know, by whatever name.

@@ -82,6 +82,18 @@ impl PublishLock {
         acquire(&self.path, Mode::Shared, PUBLISH_WAIT, |_| ())
     }
 
+    /// The same for whoever may only look: who may not write beside the files holds nobody up.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Locked`] after a minute of waiting.
+    pub(super) fn shared_if_possible(&self) -> Result<Option<LockGuard>, StoreError> {
+        match self.shared() {
+            Ok(guard) => Ok(Some(guard)),
+            Err(error) if error.kind == StoreErrorKind::NotWritable => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Keeps readers away while files are replaced; waits `wait` at most for those that read.
     pub(super) fn exclusive(&self, wait: Duration) -> Result<LockGuard, StoreError> {
         acquire(&self.path, Mode::Exclusive, wait, |_| ())

@@ -212,19 +212,19 @@ const HARMS: [(&str, Harm); 14] = [
     }),
 ];
 
-#[test]
-fn a_harmed_file_of_minutes_is_named_never_read_and_fetched_again() {
+/// Every harm to the file of AAPL whose path has these words: named, never read, and made good.
+fn assert_every_harm_is_cured(what: &str, [frame, period]: [&str; 2], expected: &str) {
     let ward = Ward::new();
     let (path, other) = (
-        ward.file(["timeframe=1m", "symbol=AAPL", "month=2024-06"]),
-        ward.file(["timeframe=1m", "symbol=BRK", "month=2024-06"]),
+        ward.file([frame, "symbol=AAPL", period]),
+        ward.file([frame, "symbol=BRK", period]),
     );
     for (name, harm) in HARMS {
         let experiment = Experiment::begin(
             "damage",
-            format!("a file of minutes: {name}"),
+            format!("a file of {what}: {name}"),
             "from outside, between two commands",
-            "named by the doctor, never read as if it were right, set aside and fetched again by repair",
+            format!("named by the doctor, never read as if it were right, {expected}"),
         );
         let patient = ward.admit(|data| harm(&data.join(&path), &data.join(&other)));
         patient.assert_diagnosed(path.to_str().unwrap(), name);
@@ -235,25 +235,15 @@ fn a_harmed_file_of_minutes_is_named_never_read_and_fetched_again() {
 }
 
 #[test]
+fn a_harmed_file_of_minutes_is_named_never_read_and_fetched_again() {
+    let place = ["timeframe=1m", "month=2024-06"];
+    assert_every_harm_is_cured("minutes", place, "set aside and fetched again by repair");
+}
+
+#[test]
 fn a_harmed_file_of_longer_bars_is_named_never_read_and_made_again() {
-    let ward = Ward::new();
-    let (path, other) = (
-        ward.file(["timeframe=1h", "symbol=AAPL", "year=2024"]),
-        ward.file(["timeframe=1h", "symbol=BRK", "year=2024"]),
-    );
-    for (name, harm) in HARMS {
-        let experiment = Experiment::begin(
-            "damage",
-            format!("a file of hourly bars: {name}"),
-            "from outside, between two commands",
-            "named by the doctor, never read as if it were right, made again from the minutes",
-        );
-        let patient = ward.admit(|data| harm(&data.join(&path), &data.join(&other)));
-        patient.assert_diagnosed(path.to_str().unwrap(), name);
-        patient.assert_honest(name);
-        patient.assert_cured(&[&["repair"], &["aggregate"]], name);
-        experiment.passed(1, "restored byte for byte");
-    }
+    let place = ["timeframe=1h", "year=2024"];
+    assert_every_harm_is_cured("hourly bars", place, "made again from the minutes");
 }
 
 #[test]

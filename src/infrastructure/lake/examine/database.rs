@@ -108,11 +108,7 @@ fn list_commits(
     database: &Database,
 ) -> Result<Vec<Diagnosis>, StoreError> {
     // Nobody is in the middle of a commit while readers hold their lock.
-    let _no_commit = match PublishLock::new(directory.publish_lock()).shared() {
-        Ok(guard) => Some(guard),
-        Err(error) if error.kind == StoreErrorKind::NotWritable => None,
-        Err(error) => return Err(error),
-    };
+    let _no_commit = PublishLock::new(directory.publish_lock()).shared_if_possible()?;
     let unfinished = SqliteCatalog::new(database.clone()).list_redo()?;
     let mut findings = Vec::new();
     for record in &unfinished {

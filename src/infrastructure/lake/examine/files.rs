@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::domain::causes::with_causes;
-use crate::domain::ports::{BarSelection, PartitionFile, StoreError, StoreErrorKind};
+use crate::domain::ports::{BarSelection, PartitionFile, StoreError};
 use crate::domain::{Check, Diagnosis, Health, PartitionKey};
 use crate::infrastructure::disk;
 use crate::infrastructure::lake::commit::{catalog_path, on_all_cores};
@@ -86,13 +86,9 @@ struct FileDoctor<'a> {
 }
 
 impl FileDoctor<'_> {
-    /// Keeps files and catalog together while something is looked at once more. Who may only read holds nobody up.
+    /// Keeps files and catalog together while something is looked at once more.
     fn hold(&self) -> Result<Option<LockGuard>, StoreError> {
-        match PublishLock::new(self.directory.publish_lock()).shared() {
-            Ok(guard) => Ok(Some(guard)),
-            Err(error) if error.kind == StoreErrorKind::NotWritable => Ok(None),
-            Err(error) => Err(error),
-        }
+        PublishLock::new(self.directory.publish_lock()).shared_if_possible()
     }
 
     fn files(&self) -> Vec<Diagnosis> {
