@@ -2,6 +2,7 @@
 
 mod doctoring;
 mod measuring;
+mod snapshotting;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod file;
 mod origin;
+mod starter;
 mod url;
 mod validation;
 
@@ -27,12 +28,13 @@ pub use environment::Environment;
 pub use error::ConfigError;
 pub use file::FILE_NAME;
 pub use origin::{ConfigEntry, Origin};
+pub use starter::{StarterChoices, starter_file};
 pub use validation::ValidationConfig;
 
 use file::{ConfigFile, HttpValues, ListValue};
 use origin::{Layered, Setting};
 
-/// A file with every key, its default and what it means: what `marketpipe init` writes.
+/// A file with every key, its default and what it means: what `marketpipe init` starts from.
 pub const EXAMPLE_FILE: &str = include_str!("../config/marketpipe.example.toml");
 
 /// When colour is used.

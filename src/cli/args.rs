@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::init::InitArgs;
 use super::output::OutputFormat;
+use super::shell::{CompletionsArgs, ManArgs};
+use super::snapshot::SnapshotArgs;
 use crate::config::{ColorWhen, Engine};
 use crate::domain::{Anchor, GapReason, Severity, Timeframe};
 
@@ -96,22 +99,48 @@ pub(super) enum Command {
     /// Check configuration, database and every file, and say what to do about what is wrong
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
+    /// Keep the lake of this moment, for readers that know no lock; nothing is copied
+    #[command(
+        after_help = "Examples:\n  marketpipe snapshot\n  marketpipe snapshot --name before-repair\n  marketpipe snapshot list\n  marketpipe snapshot drop before-repair\n\nA snapshot is a data directory below snapshots/, of hard links to the lake's files, a copy of the database and a manifest with\nevery file's SHA-256. The lake replaces files and never changes one, so a snapshot stays as it was. It takes room as far as\nthe lake has moved on.",
+        args_conflicts_with_subcommands = true
+    )]
+    Snapshot(SnapshotArgs),
     /// The configuration in force
     #[command(
         after_help = "Examples:\n  marketpipe config show\n  marketpipe config show --format json"
     )]
     Config(ConfigArgs),
+    /// Write a configuration file to start from; asks on a terminal only
+    #[command(
+        after_help = "Examples:\n  marketpipe init\n  marketpipe init --yes --data-dir /srv/bars --symbols AAPL,MSFT\n  marketpipe init --plan plus --config ~/.config/marketpipe/marketpipe.toml\n\nWithout --config the file is ./marketpipe.toml. Keys for the provider are never asked for and never written."
+    )]
+    Init(InitArgs),
     /// Who can be asked for bars
     #[command(
         after_help = "Examples:\n  marketpipe providers\n  marketpipe providers --format json"
     )]
     Providers,
+    /// Print what makes a shell complete commands and flags
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them
+    #[command(
+        after_help = "Examples:\n  marketpipe man | man -l -\n  marketpipe man ingest | man -l -\n  marketpipe man --output ~/.local/share/man/man1"
+    )]
+    Man(ManArgs),
     /// Serve made-up bars on loopback in Alpaca's wire format, for trying and testing
     #[command(
         after_help = "Examples:\n  marketpipe fake-alpaca --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-05\n  MARKETPIPE_ALPACA_URL=http://127.0.0.1:8081 marketpipe ingest --symbols AAPL --start 2024-07-01"
     )]
     FakeAlpaca(FakeAlpacaArgs),
 }
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  marketpipe completions bash > ~/.local/share/bash-completion/completions/marketpipe
+  marketpipe completions zsh > \"${fpath[1]}/_marketpipe\"
+  marketpipe completions fish > ~/.config/fish/completions/marketpipe.fish
+  marketpipe completions powershell >> $PROFILE";
 
 const INGEST_EXAMPLES: &str = "\
 Examples:

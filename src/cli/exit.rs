@@ -268,9 +268,10 @@ impl From<ConfigError> for CliError {
             ConfigError::VariableUnset { name, .. } => Some(format!(
                 "export {name}=..., or take key_id_env and secret_key_env out of the file"
             )),
-            ConfigError::Malformed { .. } | ConfigError::UnknownKey { .. } => {
-                Some("config/marketpipe.example.toml has every key with its default".to_owned())
-            }
+            ConfigError::Malformed { .. } | ConfigError::UnknownKey { .. } => Some(
+                "`marketpipe init` writes a file with every key, its default and what it means"
+                    .to_owned(),
+            ),
             _ => None,
         };
         Self {

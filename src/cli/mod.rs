@@ -11,6 +11,7 @@ pub mod exit;
 mod fake_alpaca;
 mod gaps;
 mod ingest;
+mod init;
 mod jobs;
 mod logging;
 mod metrics;
@@ -22,6 +23,8 @@ mod query;
 mod query_file;
 mod repair;
 mod session;
+mod shell;
+mod snapshot;
 mod sparkline;
 mod status;
 mod stopping;
@@ -97,21 +100,26 @@ fn usage_error(error: &clap::Error) -> String {
 
 fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let Arguments { global, command } = arguments;
-    let session = CliSession::open(&global)?;
+    // Opened by those that need it: `init`, `completions` and `man` must work where the configuration is wrong.
+    let session = || CliSession::open(&global);
     match command {
-        Command::Demo(args) => demo::run(&session, &args),
-        Command::Ingest(args) => ingest::run(&session, &args),
-        Command::Aggregate(args) => aggregate::run(&session, &args),
-        Command::Validate(args) => validate::run(&session, &args),
-        Command::Status(args) => status::run(&session, &args),
-        Command::Gaps(args) => gaps::run(&session, &args),
-        Command::Repair(args) => repair::run(&session, &args),
-        Command::Jobs(args) => jobs::run(&session, args.command),
-        Command::Query(args) => query::run(&session, &args),
-        Command::Metrics(args) => metrics::run(&session, &args),
-        Command::Doctor(args) => doctor::run(&session, &args),
-        Command::Config(args) => config_show::run(&session, &args),
-        Command::Providers => providers::run(&session),
-        Command::FakeAlpaca(args) => fake_alpaca::run(&session, &args),
+        Command::Demo(args) => demo::run(&session()?, &args),
+        Command::Ingest(args) => ingest::run(&session()?, &args),
+        Command::Aggregate(args) => aggregate::run(&session()?, &args),
+        Command::Validate(args) => validate::run(&session()?, &args),
+        Command::Status(args) => status::run(&session()?, &args),
+        Command::Gaps(args) => gaps::run(&session()?, &args),
+        Command::Repair(args) => repair::run(&session()?, &args),
+        Command::Jobs(args) => jobs::run(&session()?, args.command),
+        Command::Query(args) => query::run(&session()?, &args),
+        Command::Metrics(args) => metrics::run(&session()?, &args),
+        Command::Doctor(args) => doctor::run(&session()?, &args),
+        Command::Snapshot(args) => snapshot::run(&session()?, args),
+        Command::Config(args) => config_show::run(&session()?, &args),
+        Command::Providers => providers::run(&session()?),
+        Command::FakeAlpaca(args) => fake_alpaca::run(&session()?, &args),
+        Command::Init(args) => init::run(&global, &args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
     }
 }

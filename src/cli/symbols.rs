@@ -47,7 +47,15 @@ pub(super) fn read_legal_symbols(
     session: &CliSession,
     list: &[String],
 ) -> Result<Vec<Symbol>, CliError> {
-    let list = read_symbols(list, None, &session.app.config().lists)?;
+    legal_symbols(list, &session.app.config().lists)
+}
+
+/// The same with the lists that `@NAME` may name.
+pub(super) fn legal_symbols(
+    list: &[String],
+    lists: &BTreeMap<String, SymbolListSource>,
+) -> Result<Vec<Symbol>, CliError> {
+    let list = read_symbols(list, None, lists)?;
     match list.malformed.first() {
         Some((text, error)) => Err(CliError::new(
             Exit::Usage,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 use super::origin::Origin;
@@ -41,6 +41,12 @@ impl Environment {
     /// The value of `name` as a path.
     pub(super) fn find_path(&self, name: &str) -> Option<PathBuf> {
         self.find(name).map(PathBuf::from)
+    }
+
+    /// The configuration file that is named: by `flag`, else by `MARKETPIPE_CONFIG`.
+    pub fn config_path(&self, flag: Option<&Path>) -> Option<PathBuf> {
+        flag.map(Path::to_owned)
+            .or_else(|| self.find_path("MARKETPIPE_CONFIG"))
     }
 
     /// The value of `name` as text.

@@ -145,8 +145,7 @@ impl ConfigFile {
         folder: &Path,
     ) -> Result<Self, ConfigError> {
         let home = environment.find_home();
-        let named = flags.config.clone();
-        if let Some(path) = named.or_else(|| environment.find_path("MARKETPIPE_CONFIG")) {
+        if let Some(path) = environment.config_path(flags.config.as_deref()) {
             let text = fs::read_to_string(&path).map_err(|source| ConfigError::Unreadable {
                 path: path.clone(),
                 source,

@@ -55,7 +55,13 @@ impl DataDirectory {
     /// # Errors
     /// Names the link.
     pub fn refuse_links(&self) -> Result<(), StoreError> {
-        let folders = [self.lake(), self.staging(), self.leases(), self.reports()];
+        let folders = [
+            self.lake(),
+            self.staging(),
+            self.leases(),
+            self.reports(),
+            self.snapshots(),
+        ];
         folders
             .iter()
             .try_for_each(|folder| disk::refuse_links_below(&self.root, folder))
@@ -108,6 +114,11 @@ impl DataDirectory {
     /// Validation reports.
     pub fn reports(&self) -> PathBuf {
         self.root.join("reports")
+    }
+
+    /// What the lake was at moments that somebody wanted to keep.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
 
     /// One locked file for each process that works on a job.

@@ -11,6 +11,7 @@ mod lock;
 mod prepare;
 mod reconcile;
 mod recover;
+mod snapshot;
 mod verify;
 
 use std::sync::{Arc, Mutex};
@@ -34,6 +35,7 @@ pub use layout::DataDirectory;
 pub use lease::{JobLease, close_dead_jobs, refuse_while_at_work};
 pub use lock::{LockGuard, PublishLock};
 pub use reconcile::{Reconciled, SetAside};
+pub use snapshot::{Snapshot, SnapshotName, drop_snapshot, list_snapshots};
 
 /// Begins the staged name in the redo record of a file that goes away.
 const REMOVAL_PREFIX: &str = "remove-";

@@ -200,15 +200,20 @@ fn keep_backup(path: &Path, version: usize) -> Result<(), StoreError> {
         }
         _ => {}
     }
-    connect::create_file(&partial)?;
-    copy_database(path, &partial)?;
-    OpenOptions::new()
-        .write(true)
-        .open(&partial)
-        .and_then(|file| file.sync_all())
-        .map_err(|error| io_failure("make durable", &partial, error))?;
+    copy_durable(path, &partial)?;
     rename(&partial, &kept)?;
     path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Copies a database, its log included, to a path where nothing is, and makes the copy durable.
+pub(super) fn copy_durable(from: &Path, to: &Path) -> Result<(), StoreError> {
+    connect::create_file(to)?;
+    copy_database(from, to)?;
+    OpenOptions::new()
+        .write(true)
+        .open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| io_failure("make durable", to, error))
 }
 
 /// Copies a database, its log included, into an empty file.

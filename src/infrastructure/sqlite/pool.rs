@@ -188,6 +188,15 @@ impl Database {
         outcome
     }
 
+    /// Copies the database as it is now to a path where nothing is, and makes the copy durable. Commits that come while it
+    /// is copied make it begin anew: the caller keeps them away.
+    ///
+    /// # Errors
+    /// When the copy cannot be written.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        migrate::copy_durable(&self.0.path, path)
+    }
+
     /// Checks the pages, without comparing indexes with their tables: a tenth of the time of [`verify`](Self::verify).
     ///
     /// # Errors

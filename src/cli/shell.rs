@@ -1,0 +1,143 @@
+//! `completions` and `man`: what shells and readers of manuals want of the command line, made from its definition. Knows no
+//! data directory and no configuration.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command, CommandFactory as _};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::args::Arguments;
+use super::exit::{CliError, Exit};
+use super::whole_file::write_beside;
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// Whose script
+    #[arg(value_name = "SHELL", value_enum)]
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// The command that the page is about, such as ingest or jobs resume [default: marketpipe itself]
+    #[arg(value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Write all pages into this folder instead, which is made if need be
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    output: Option<PathBuf>,
+}
+
+/// Prints the completion script of a shell.
+pub(super) fn completions(args: &CompletionsArgs) -> Result<Exit, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        args.shell,
+        &mut Arguments::command(),
+        "marketpipe",
+        &mut script,
+    );
+    print(&script)
+}
+
+/// Prints one manual page, or writes all of them.
+pub(super) fn man(args: &ManArgs) -> Result<Exit, CliError> {
+    let pages = pages()?;
+    if let Some(folder) = &args.output {
+        return write_all(folder, &pages);
+    }
+    let mut name = vec!["marketpipe".to_owned()];
+    name.extend(args.command.iter().cloned());
+    let name = name.join("-");
+    match pages.iter().find(|(page, _)| *page == name) {
+        Some((_, roff)) => print(roff),
+        None => {
+            let message = format!("there is no command `{}`", args.command.join(" "));
+            Err(CliError::new(Exit::Usage, message).with_hint("`marketpipe --help` lists them"))
+        }
+    }
+}
+
+fn write_all(folder: &Path, pages: &[(String, Vec<u8>)]) -> Result<Exit, CliError> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        CliError::new(
+            Exit::Storage,
+            format!("cannot make {}: {error}", folder.display()),
+        )
+    })?;
+    for (name, roff) in pages {
+        write_beside(&folder.join(format!("{name}.1")), roff)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Every command's page under its name, `marketpipe-jobs-list`; the program's own first.
+fn pages() -> Result<Vec<(String, Vec<u8>)>, CliError> {
+    let mut root = Arguments::command().disable_help_subcommand(true);
+    root.build();
+    let mut pages = Vec::new();
+    render(&root, &mut pages)
+        .map_err(|error| CliError::new(Exit::Bug, format!("man pages: {error}")))?;
+    Ok(pages)
+}
+
+fn render(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    let name = command
+        .get_display_name()
+        .unwrap_or(command.get_name())
+        .to_owned();
+    let mut roff = Vec::new();
+    Man::new(command.clone())
+        .manual("MarketPipe")
+        .source(concat!("marketpipe ", env!("CARGO_PKG_VERSION")))
+        .date("")
+        .render(&mut roff)?;
+    pages.push((name, roff));
+    command
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .try_for_each(|command| render(command, pages))
+}
+
+fn print(text: &[u8]) -> Result<Exit, CliError> {
+    match io::stdout()
+        .write_all(text)
+        .and_then(|()| io::stdout().flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(
+            Exit::Storage,
+            format!("cannot write to stdout: {error}"),
+        )),
+        _ => Ok(Exit::Done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page_with_examples() {
+        let pages = pages().unwrap();
+        let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        for name in [
+            "marketpipe",
+            "marketpipe-ingest",
+            "marketpipe-jobs-resume",
+            "marketpipe-man",
+        ] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        for (name, roff) in &pages {
+            let text = String::from_utf8_lossy(roff);
+            assert!(text.contains(".TH "), "{name}");
+            let examples = text.split("Examples:").nth(1).unwrap_or_default();
+            let has_subcommands = text.contains(".SH SUBCOMMANDS");
+            assert!(
+                examples.matches("marketpipe").count() >= 2 || has_subcommands,
+                "{name} has fewer than two examples"
+            );
+        }
+    }
+}
