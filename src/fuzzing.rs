@@ -120,7 +120,9 @@ pub fn number(bytes: &[u8]) {
         Some(count) => {
             assert_eq!(bar.volume.to_bits(), (number + 0.0).to_bits());
             assert!(text.parse().map_or_else(
-                |_| format!("{number:.0}").parse() == Ok(count) && number.fract() == 0.0,
+                |_| format!("{number:.0}").parse() == Ok(count)
+                    && number.fract() == 0.0
+                    && number.abs() <= 9_007_199_254_740_992.0,
                 |exact: i64| exact == count
             ));
         }

@@ -129,6 +129,9 @@ enum Value {
     NoNumber,
 }
 
+/// Up to 2^53 every whole number is a float of its own.
+const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A trade count that is fractional, out of range or no number.
 struct NotACount;
 
@@ -148,9 +151,11 @@ impl Value {
         match self {
             Self::Absent => Ok(None),
             Self::Integer(number) => Ok(Some(number)),
-            // The text of a whole float has no fraction.
-            Self::Float(number) => number.to_string().parse().map(Some).map_err(|_| NotACount),
-            Self::NoNumber => Err(NotACount),
+            // The text of a whole float has no fraction. Beyond this one nobody knows which number was written.
+            Self::Float(number) if number.abs() <= LARGEST_EXACT => {
+                number.to_string().parse().map(Some).map_err(|_| NotACount)
+            }
+            Self::Float(_) | Self::NoNumber => Err(NotACount),
         }
     }
 }
