@@ -30,6 +30,57 @@
 //!    [`metrics::recording`] keeps it, [`metrics::summary`] and [`metrics::exposition`] show it.
 //! 6. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
 //!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
+//!
+//! What hostile input may not do is said in `fuzzing`, which only tests and fuzzers are built with.
+//!
+//! # Use as a library
+//!
+//! The program is this crate behind a thin `main.rs`. A lake is opened with the same parts, and bars come as columns:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use marketpipe::app::App;
+//! use marketpipe::config::{Config, Environment, Flags};
+//! use marketpipe::domain::Timeframe;
+//! use marketpipe::domain::ports::{BarSelection, BarStore};
+//! use marketpipe::infrastructure::events::EventBus;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("marketpipe-example-{}", std::process::id()));
+//! # let words = ["marketpipe", "--quiet", "--data-dir", folder.to_str().ok_or("a path")?, "ingest", "--provider", "synthetic",
+//! #     "--symbols", "AAPL", "--start", "2024-07-03", "--end", "2024-07-05"];
+//! # marketpipe::cli::main(words.into_iter().map(Into::into));
+//! # let data_dir = folder.clone();
+//! let flags = Flags {
+//!     data_dir: Some(data_dir),
+//!     ..Flags::default()
+//! };
+//! let app = App::new(Config::load(&flags, &Environment::of_process())?);
+//! let nobody_listens = Arc::new(EventBus::builder().build());
+//! let stores = app.open_existing_stores(nobody_listens)?.ok_or("nothing is kept there")?;
+//!
+//! let selection = BarSelection {
+//!     symbols: vec!["AAPL".parse()?],
+//!     timeframe: Some(Timeframe::M1),
+//!     sessions: Some(("2024-07-03".parse()?, "2024-07-03".parse()?)),
+//!     ..BarSelection::default()
+//! };
+//! let mut volume = 0.0;
+//! for (partition, bars) in stores.bars.load(&selection)? {
+//!     // Shares; `ts_us` is the start of the minute, UTC microseconds.
+//!     volume += bars.columns().volume.iter().sum::<f64>();
+//!     println!("{} {}: {} minutes", partition.dataset, partition.symbol, bars.len());
+//! }
+//! assert!(volume > 0.0);
+//! # std::fs::remove_dir_all(folder)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A file whose SHA-256 is not the one that was written is an error there, too. Only the command line's promises (flags, exit codes,
+//! the fields of what is printed, the layout of the lake) are kept by SemVer; what this crate makes public may change with each minor
+//! version.
 
 pub mod aggregation;
 pub mod app;

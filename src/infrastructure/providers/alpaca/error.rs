@@ -144,13 +144,25 @@ impl Asked<'_> {
 
     fn snippet(&self, body: &[u8]) -> String {
         let beginning = &body[..body.len().min(MAX_SNIPPET_BYTES)];
-        self.shown(String::from_utf8_lossy(beginning).trim())
+        let text = String::from_utf8_lossy(beginning);
+        self.shown(title_of(&text).unwrap_or(&text).trim())
     }
 
     /// Foreign text without secrets, fit to be shown.
     fn shown(&self, text: &str) -> String {
         printable(&self.credentials.redact(text), MAX_SNIPPET_CHARS)
     }
+}
+
+/// What a web page says of itself: proxies and load balancers answer with one, of which only that is worth a line.
+fn title_of(text: &str) -> Option<&str> {
+    if !text.trim_start().starts_with('<') {
+        return None;
+    }
+    let lower = text.to_ascii_lowercase();
+    let begin = lower.find("<title>")? + "<title>".len();
+    let title = &text[begin..begin + lower[begin..].find("</title>")?];
+    (!title.trim().is_empty()).then_some(title)
 }
 
 /// The failure that an address means which is refused.

@@ -36,7 +36,9 @@ async fn wrong_credentials_are_unauthorized_after_one_request() {
         (ProviderErrorKind::Unauthorized, 1)
     );
     assert!(
-        error.to_string().contains("401 Authorization Required"),
+        error
+            .to_string()
+            .ends_with("status 401: 401 Authorization Required"),
         "{error}"
     );
 }
@@ -228,7 +230,7 @@ async fn what_is_no_page_is_malformed_and_shown_briefly() {
 #[tokio::test]
 async fn no_failure_repeats_the_credentials() {
     let echo = format!("{{\"message\":\"who is {FAKE_KEY_ID} with {FAKE_SECRET}\"}}");
-    let html = format!("<html>{FAKE_SECRET}</html>");
+    let html = format!("<html><title>{FAKE_SECRET}</title></html>");
     let wrong_type = format!("{{\"bars\":\"{FAKE_SECRET}\",\"next_page_token\":null}}");
     for fault in [
         Fault::json(400, &echo),
