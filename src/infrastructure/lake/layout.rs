@@ -75,6 +75,17 @@ impl DataDirectory {
         Ok(!disk::list_files_below(&self.lake())?.is_empty())
     }
 
+    /// Whether nothing at all is in the lake, not even a folder.
+    ///
+    /// # Errors
+    /// When the lake cannot be listed.
+    pub fn is_lake_bare(&self) -> Result<bool, StoreError> {
+        let lake = self.lake();
+        let mut entries =
+            std::fs::read_dir(&lake).map_err(|error| disk::io_failure("list", &lake, error))?;
+        Ok(entries.next().is_none())
+    }
+
     /// Refuses a lake that cannot be listed.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::DateTime;
 use rusqlite::Transaction;
 
-use crate::domain::ports::{BarSelection, PartitionFile, StoreError};
+use crate::domain::ports::{BarSelection, PartitionFile, StoreError, StoreErrorKind};
 use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
 use crate::infrastructure::disk::{self, Access};
 use crate::infrastructure::parquet::data_storage::relative_path;
@@ -104,8 +104,7 @@ impl LakeStore {
         selection: &BarSelection,
         at_us: i64,
     ) -> Result<Reconciled, StoreError> {
-        // A lake that is not mounted has not lost its files.
-        self.directory.check_lake()?;
+        self.refuse_lake_that_is_not_there()?;
         // Nobody has to wait for the reading: only what looks bad is read again under the lock.
         let files = self.catalog.list_files(selection)?;
         let looked_at = on_all_cores(files, |file| {
@@ -123,6 +122,22 @@ impl LakeStore {
         known.retain(|key, _| suspects.contains(key));
         let suspects = known.keys().cloned().collect();
         self.reconcile(suspects, &known, Strangers::SetAside, (epoch, at_us))
+    }
+
+    /// A lake that is not mounted has not lost its files: it cannot be listed, or not even a folder is left in it, as
+    /// there would be if somebody had deleted files.
+    fn refuse_lake_that_is_not_there(&self) -> Result<(), StoreError> {
+        self.directory.check_lake()?;
+        let known = self.catalog.list_files(&BarSelection::default())?.len();
+        if known == 0 || !self.directory.is_lake_bare()? {
+            return Ok(());
+        }
+        let context = format!(
+            "{} is empty, and the catalog knows {known} files there; is its disk mounted? If they are lost, `marketpipe doctor \
+             --rebuild-catalog` says so to the catalog and `marketpipe repair` fetches them again",
+            self.directory.lake().display()
+        );
+        Err(StoreError::new(StoreErrorKind::Missing, context))
     }
 
     fn reconcile(

@@ -247,6 +247,43 @@ fn a_harmed_file_of_longer_bars_is_named_never_read_and_made_again() {
 }
 
 #[test]
+fn a_lake_that_is_not_mounted_is_not_fetched_again() {
+    let ward = Ward::new();
+    let experiment = Experiment::begin(
+        "damage",
+        "the lake: an empty folder, as where its disk is not mounted",
+        "from outside, between two commands",
+        "repair refuses and changes nothing; once the catalog is told, everything is fetched again",
+    );
+    let mount = |data: &Path| {
+        fs::rename(data.join("lake"), data.join("elsewhere")).unwrap();
+        fs::create_dir(data.join("lake")).unwrap();
+    };
+    let patient = ward.admit(mount);
+    let refused = patient.run(&["repair"]);
+    assert_eq!(refused.code, 7, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("is its disk mounted?"),
+        "{}",
+        refused.stderr
+    );
+    let data = patient.folder.path();
+    fs::remove_dir(data.join("lake")).unwrap();
+    fs::rename(data.join("elsewhere"), data.join("lake")).unwrap();
+    patient.assert_cured(&[], "mounted again");
+    let patient = ward.admit(mount);
+    patient.assert_cured(
+        &[
+            &["doctor", "--rebuild-catalog"],
+            &["repair"],
+            &["aggregate"],
+        ],
+        "lost for good",
+    );
+    experiment.passed(2, "nothing changed, and fetched again byte for byte");
+}
+
+#[test]
 fn any_flipped_bit_of_the_lake_is_found() {
     let ward = Ward::new();
     let experiment = Experiment::begin(
