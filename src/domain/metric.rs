@@ -867,6 +867,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_bounds_of_buckets_are_those_that_every_database_counts_by() {
+        // Stored counts name their bucket by its number: with other bounds old measurements would mean something else.
+        let decade = [1.0, 1.5, 2.2, 3.3, 4.7, 6.8];
+        let bounds = (-3..4).flat_map(|power| decade.map(|step| step * 10_f64.powi(power)));
+        let bounds: Vec<f64> = bounds.chain([10_000.0]).collect();
+        assert_eq!(bounds.len(), BUCKET_BOUNDS.len());
+        for (bound, expected) in BUCKET_BOUNDS.iter().zip(bounds) {
+            assert!((bound / expected - 1.0).abs() < 1e-9, "{bound} {expected}");
+        }
+    }
+
+    #[test]
     fn names_follow_the_conventions_and_read_back() {
         for metric in Metric::ALL {
             let text = metric.text();
