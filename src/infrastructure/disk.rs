@@ -53,19 +53,21 @@ pub(crate) fn create_folders_noting(
     let parent = folder
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    match create_folder(folder, access) {
+    let mut made = create_folder(folder, access);
+    if let (Err(error), Some(parent)) = (&made, parent)
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        create_folders_noting(parent, access, changed)?;
+        // Once: below some folders, such as /proc, nothing can be made although they are there.
+        made = create_folder(folder, access);
+    }
+    match made {
         Ok(()) => {
             changed.insert(parent.unwrap_or(Path::new(".")).to_owned());
             Ok(())
         }
         Err(_) if folder.is_dir() => Ok(()),
-        Err(error) => match parent.filter(|_| error.kind() == io::ErrorKind::NotFound) {
-            Some(parent) => {
-                create_folders_noting(parent, access, changed)?;
-                create_folders_noting(folder, access, changed)
-            }
-            None => Err(io_failure("create folder", folder, error)),
-        },
+        Err(error) => Err(io_failure("create folder", folder, error)),
     }
 }
 
@@ -360,6 +362,14 @@ fn list_below(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_nothing_can_be_made_in_is_an_error_and_no_endless_descent() {
+        let refused = create_folders(Path::new("/proc/marketpipe/data"), Access::Private);
+        let words = refused.unwrap_err().to_string();
+        assert!(words.contains("/proc/marketpipe"), "{words}");
+    }
 
     #[test]
     fn a_new_file_never_overwrites() {

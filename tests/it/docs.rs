@@ -1,6 +1,7 @@
 //! What is written for people is what the program does: every command of the documents runs, the reference pages are what
 //! the program says, and links lead somewhere.
 
+#[cfg(unix)]
 mod commands;
 mod links;
 mod reference;

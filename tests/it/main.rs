@@ -19,6 +19,7 @@ mod bad_input;
 mod calendar_oracle;
 mod docs;
 mod engines;
+#[cfg(unix)]
 mod fault;
 mod faults;
 mod first_steps;

@@ -215,8 +215,9 @@ fn refuse_odd_folders(paths: &[PathBuf]) -> Result<(), QueryError> {
     let Some(path) = paths.first() else {
         return Ok(());
     };
-    let text = path.to_string_lossy();
-    let above = text.split("/lake/provider=").next().unwrap_or(&text);
+    // Below it: lake, six folders of a partition, the file.
+    let root = path.ancestors().nth(8).unwrap_or(path);
+    let above = root.to_string_lossy();
     let means_a_partition = |folder: &str| {
         let keys = [
             "provider=",
@@ -229,7 +230,8 @@ fn refuse_odd_folders(paths: &[PathBuf]) -> Result<(), QueryError> {
         ];
         keys.iter().any(|key| folder.starts_with(key))
     };
-    if above.contains(['*', '?', '[']) || above.split('/').any(means_a_partition) {
+    let mut folders = root.iter().map(|folder| folder.to_string_lossy());
+    if above.contains(['*', '?', '[']) || folders.any(|folder| means_a_partition(&folder)) {
         let words = format!(
             "the data folder {above} cannot be queried: rename it, without *, ?, [ and names like symbol="
         );
