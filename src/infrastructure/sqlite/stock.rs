@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::columns::Columns;
+use super::metrics::of_a_known_command;
 use crate::domain::Dataset;
 use crate::domain::metric::{COMPLETED, DatasetStock, LastRuns, Stock, StoredFrame};
 use crate::domain::rule::Severity;
@@ -24,10 +25,11 @@ pub(super) fn take_stock_in(conn: &Connection) -> rusqlite::Result<Stock> {
 }
 
 fn list_last_runs(conn: &Connection) -> rusqlite::Result<Vec<LastRuns>> {
-    conn.prepare_cached(
+    conn.prepare_cached(&format!(
         "SELECT command, max(last_seen_us), max(iif(outcome = ?, last_seen_us, NULL))
-         FROM run GROUP BY command ORDER BY command",
-    )?
+         FROM run WHERE {} GROUP BY command ORDER BY command",
+        of_a_known_command()
+    ))?
     .query_map([COMPLETED], |row| {
         let mut columns = Columns::of(row);
         Ok(LastRuns {

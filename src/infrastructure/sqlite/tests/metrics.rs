@@ -529,6 +529,21 @@ fn where_nothing_is_old_rolling_up_waits_for_no_writer() {
 }
 
 #[test]
+fn runs_of_a_command_that_only_a_newer_program_knows_are_passed_over() {
+    let (_folder, database) = database();
+    let metrics = metrics(&database);
+    metrics.add(&runs([run("a", 10), run("b", 20)]), 1).unwrap();
+    database
+        .write(|transaction| {
+            let rename = "UPDATE run SET command = 'teleport' WHERE run_key = 'b'";
+            Ok(transaction.execute(rename, []).unwrap())
+        })
+        .unwrap();
+    assert_eq!(metrics.list_runs(9).unwrap(), [run("a", 10)]);
+    assert_eq!(metrics.take_stock().unwrap().runs.len(), 1);
+}
+
+#[test]
 fn a_run_is_replaced_by_its_key_and_the_newest_come_first() {
     let (_folder, database) = database();
     let metrics = metrics(&database);

@@ -343,13 +343,11 @@ fn a_dataset_of_which_nothing_is_left_has_nothing() {
 
 #[test]
 fn a_stored_value_that_means_nothing_is_damage() {
-    for sql in [
+    let (_folder, database) = database();
+    damage(
+        &database,
         "INSERT INTO series VALUES (1, 'not a dataset', 'A')",
-        "INSERT INTO run VALUES ('a', 'dance', NULL, NULL, 1, 1, NULL, 0, 0)",
-    ] {
-        let (_folder, database) = database();
-        damage(&database, sql);
-        let taken = SqliteMetricsRepository::new(database.clone()).take_stock();
-        assert_eq!(failure(&database, taken).0, StoreErrorKind::Damaged);
-    }
+    );
+    let taken = SqliteMetricsRepository::new(database.clone()).take_stock();
+    assert_eq!(failure(&database, taken).0, StoreErrorKind::Damaged);
 }
