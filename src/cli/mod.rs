@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod args;
+mod chart;
 mod config_show;
 mod dates;
 mod demo;
@@ -106,6 +107,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Status(args) => status::run(&session, &args),
         Command::Gaps(args) => gaps::run(&session, &args),
         Command::Repair(args) => repair::run(&session, &args),
+        Command::Chart(args) => chart::run(&session, &args),
         Command::Jobs(args) => jobs::run(&session, args.command),
         Command::Query(args) => query::run(&session, &args),
         Command::Metrics(args) => metrics::run(&session, &args),
