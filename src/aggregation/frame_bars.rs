@@ -92,7 +92,11 @@ impl AggregationRunnerService {
                 symbol: request.symbol.clone(),
                 year,
             };
-            if let Some(kept) = self.ports.derived.load_derived(&of.partition(request.frame))? {
+            if let Some(kept) = self
+                .ports
+                .derived
+                .load_derived(&of.partition(request.frame))?
+            {
                 bars.extend(placed_derived(&kept.bars));
             }
         }

@@ -96,8 +96,9 @@ pub(super) fn run(session: &CliSession, args: &ChartArgs) -> Result<Exit, CliErr
     let stores = session.stores()?;
     let series = Series::open(session, &stores, &request)?;
     if let Some(path) = &args.html {
-        let frame = args.timeframe;
-        return write_page(session, &series, frame, path).map(|()| Exit::Done);
+        let chart = write_page(&series, args.timeframe, path)?;
+        session.say(&written(&chart, path));
+        return Ok(Exit::Done);
     }
     if let Some(path) = &args.svg {
         let chart = chart_of(&series, args.timeframe, SVG_COLUMNS)?;
@@ -105,8 +106,7 @@ pub(super) fn run(session: &CliSession, args: &ChartArgs) -> Result<Exit, CliErr
         session.say(&written(&chart, path));
         return Ok(Exit::Done);
     }
-    let (width, _) = terminal_extent().unwrap_or(PIPE);
-    let chart = fitting(&series, args.timeframe, width)?;
+    let chart = fitting(&series, args.timeframe)?;
     if session.global.format.is_some() {
         return session.write_rows("chart", &COLUMNS, rows(&chart));
     }
@@ -117,14 +117,16 @@ pub(super) fn run(session: &CliSession, args: &ChartArgs) -> Result<Exit, CliErr
 fn read_symbol(text: &str) -> Result<crate::domain::Symbol, CliError> {
     // As lists of symbols are read: case does not matter, a share class may have a hyphen.
     let spelled = text.to_ascii_uppercase().replace('-', ".");
-    spelled.parse().map_err(|_: crate::domain::symbol::SymbolError| {
-        let shown = text.escape_default();
-        let message = match text.parse::<crate::domain::Symbol>() {
-            Err(error) => format!("SYMBOL `{shown}`: {error}"),
-            Ok(_) => format!("SYMBOL `{shown}` is no symbol"),
-        };
-        CliError::new(Exit::Usage, message)
-    })
+    spelled
+        .parse()
+        .map_err(|_: crate::domain::symbol::SymbolError| {
+            let shown = text.escape_default();
+            let message = match text.parse::<crate::domain::Symbol>() {
+                Err(error) => format!("SYMBOL `{shown}`: {error}"),
+                Ok(_) => format!("SYMBOL `{shown}` is no symbol"),
+            };
+            CliError::new(Exit::Usage, message)
+        })
 }
 
 /// The chart in the frame asked for, else in the finest that makes at most `columns` columns.
@@ -136,13 +138,9 @@ fn chart_of(
     series.chart(frame.unwrap_or_else(|| series.finest(columns)))
 }
 
-/// The chart for a terminal of `width` columns.
-pub(super) fn fitting(
-    series: &Series<'_>,
-    frame: Option<Timeframe>,
-    width: u16,
-) -> Result<Chart, CliError> {
-    let width = usize::from(width);
+/// The chart for the terminal, or for 80 columns where there is none.
+pub(super) fn fitting(series: &Series<'_>, frame: Option<Timeframe>) -> Result<Chart, CliError> {
+    let width = usize::from(terminal_extent().unwrap_or(PIPE).0);
     let room = plot_width(width, USUAL_PRICE_WIDTH);
     let chart = chart_of(series, frame, room)?;
     // How wide prices are is known only now.
@@ -164,18 +162,21 @@ pub(super) fn picture(session: &CliSession, chart: &Chart) -> String {
     let canvas = Canvas {
         width: width.into(),
         height: height.into(),
-        ink: if has_colours { Ink::Colours } else { Ink::Plain },
+        ink: if has_colours {
+            Ink::Colours
+        } else {
+            Ink::Plain
+        },
     };
     draw(chart, canvas)
 }
 
 /// Writes the page of the frame asked for, else of the finest that is readable, and of those that are kept.
 pub(super) fn write_page(
-    session: &CliSession,
     series: &Series<'_>,
     frame: Option<Timeframe>,
     path: &Path,
-) -> Result<(), CliError> {
+) -> Result<Chart, CliError> {
     let chart = chart_of(series, frame, READABLE_ON_PAGE)?;
     if chart.slots.len() > MOST_BARS {
         let message = format!(
@@ -190,13 +191,12 @@ pub(super) fn write_page(
     let others: Vec<Chart> = series
         .kept_frames()
         .into_iter()
-        .filter(|&kept| kept != chart.frame && kept > series.finest(MOST_BARS / 4))
+        .filter(|&kept| kept != chart.frame && kept >= series.finest(MOST_BARS / 4))
         .map(|kept| series.chart(kept))
         .collect::<Result<_, _>>()?;
     others.iter().for_each(|other| page.add_frame(other));
     write_beside(path, page.render().as_bytes())?;
-    session.say(&written(&chart, path));
-    Ok(())
+    Ok(chart)
 }
 
 fn written(chart: &Chart, path: &Path) -> String {

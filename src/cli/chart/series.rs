@@ -130,8 +130,7 @@ impl<'a> Series<'a> {
         let fits = |frame: &Timeframe| {
             // Far too many need not be laid out to be counted.
             let length = frame.minutes().map_or(1440, usize::from);
-            held / length <= columns
-                && fit(&lay_out(&self.source(*frame, &[])), columns).1 == 1
+            held / length <= columns && fit(&lay_out(&self.source(*frame, &[])), columns).1 == 1
         };
         let frames = Timeframe::ALL.into_iter();
         frames.clone().find(fits).unwrap_or(Timeframe::D1)
@@ -189,7 +188,10 @@ fn find_series(
         .collect();
     // Of equally new ones the first by name.
     held.sort_by_key(|status| std::cmp::Reverse(status.sessions.map(|sessions| sessions.1)));
-    let names: Vec<String> = held.iter().map(|status| status.dataset.to_string()).collect();
+    let names: Vec<String> = held
+        .iter()
+        .map(|status| status.dataset.to_string())
+        .collect();
     if held.is_empty() {
         let message = format!("nothing is kept of {symbol}");
         return Err(CliError::new(Exit::Partial, message).with_hint(format!(
@@ -257,7 +259,10 @@ fn range_of(
         }
         if records.len() >= USUAL_SESSIONS || (from == first && !records.is_empty()) {
             let from = records.len().saturating_sub(USUAL_SESSIONS);
-            return Ok((records[from].date, last.min(records[records.len() - 1].date)));
+            return Ok((
+                records[from].date,
+                last.min(records[records.len() - 1].date),
+            ));
         }
     }
     Err(nothing(first, last))

@@ -45,8 +45,9 @@ enum Hue {
 const LEAST_WIDTH: usize = 24;
 const LEAST_HEIGHT: usize = 12;
 
-/// Lines of volumes below the prices.
+/// Lines of volumes below the prices, where there is room for more than the prices.
 const VOLUME_LINES: usize = 3;
+const ROOM_FOR_VOLUMES: usize = 10;
 
 /// The bar glyphs from an eighth to the whole of a cell.
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -70,10 +71,7 @@ pub(crate) fn price_width(chart: &Chart) -> usize {
 
 fn scale_over<'a>(candles: impl Iterator<Item = &'a Candle>, lines: usize) -> PriceScale {
     let steps = u8::try_from(lines / 3).unwrap_or(u8::MAX).clamp(2, 8);
-    PriceScale::over(
-        candles.flat_map(|candle| [candle.low, candle.high]),
-        steps,
-    )
+    PriceScale::over(candles.flat_map(|candle| [candle.low, candle.high]), steps)
 }
 
 /// Draws `chart`: header, prices, volumes, time axis, footer.
@@ -87,12 +85,19 @@ pub(crate) fn draw(chart: &Chart, canvas: Canvas) -> String {
     let header = header(chart, merged, width);
     let footer = footer(chart, &columns, width);
     // One line stays free for the prompt.
-    let taken = header.len() + VOLUME_LINES + 3 + footer.len() + 1;
+    let taken = header.len() + 3 + footer.len() + 1;
+    let left = height.saturating_sub(taken);
+    let volume_lines = if left < ROOM_FOR_VOLUMES {
+        1
+    } else {
+        VOLUME_LINES
+    };
     let picture = Picture {
         columns: &columns,
         pitch,
         label_width,
-        lines: height.saturating_sub(taken).max(4),
+        lines: left.saturating_sub(volume_lines).max(4),
+        volume_lines,
         ink: canvas.ink,
     };
     let mut text = String::new();
@@ -103,9 +108,9 @@ pub(crate) fn draw(chart: &Chart, canvas: Canvas) -> String {
     picture.draw_prices(&mut text);
     picture.draw_volumes(&mut text);
     picture.draw_axis(&mut text);
-    let step = |label: &str| (label.len() + 1).div_ceil(pitch);
-    let clocks = clock_labels(&columns, chart.calendar(), step("00:00 "));
-    let dates = date_labels(&columns, step("Jan 2024 "));
+    let room_of = |characters: usize| (characters + 1).div_ceil(pitch);
+    let clocks = clock_labels(&columns, chart.calendar(), room_of);
+    let dates = date_labels(&columns, room_of);
     for labels in [clocks, dates] {
         if !labels.is_empty() {
             picture.draw_labels(&mut text, &labels);
@@ -169,7 +174,10 @@ fn footer(chart: &Chart, columns: &[Column], width: usize) -> Vec<String> {
         })
         .sum();
     if skipped > 0 {
-        parts.push(format!("≈ {} never asked for", counted(skipped.into(), "session")));
+        parts.push(format!(
+            "≈ {} never asked for",
+            counted(skipped.into(), "session")
+        ));
     }
     wrapped(&parts, "  ", width)
 }
@@ -230,6 +238,8 @@ struct Picture<'a> {
     label_width: usize,
     /// Lines of prices.
     lines: usize,
+    /// Lines of volumes.
+    volume_lines: usize,
     ink: Ink,
 }
 
@@ -253,7 +263,8 @@ impl Picture<'_> {
             for column in self.columns {
                 let (glyph, hue) = match (&column.candle, column.place) {
                     (Some(candle), _) => {
-                        let halves = [line * 2 + 1, line * 2].map(|half| half_at(candle, half, half_of));
+                        let halves =
+                            [line * 2 + 1, line * 2].map(|half| half_at(candle, half, half_of));
                         (glyph_of(candle, halves), hue_of(column, candle))
                     }
                     (None, Place::Break) => ('┊', Hue::Faint),
@@ -276,8 +287,8 @@ impl Picture<'_> {
     fn draw_volumes(&self, text: &mut String) {
         let candles = || self.columns.iter().filter_map(|column| column.candle);
         let tallest = candles().map(|candle| candle.volume).fold(0.0, f64::max);
-        let steps = VOLUME_LINES * EIGHTHS.len();
-        for line in (0..VOLUME_LINES).rev() {
+        let steps = self.volume_lines * EIGHTHS.len();
+        for line in (0..self.volume_lines).rev() {
             for column in self.columns {
                 let height = column.candle.filter(|candle| candle.volume > 0.0);
                 let height =
@@ -285,16 +296,23 @@ impl Picture<'_> {
                 let eighths = height.saturating_sub(line * EIGHTHS.len());
                 let glyph = match eighths {
                     0 if column.place == Place::Break => '┊',
+                    0 if column.candle.is_none() && column.missing.total() > 0 => '·',
                     0 => ' ',
                     eighths => EIGHTHS[eighths.min(EIGHTHS.len()) - 1],
                 };
-                let hue = column
-                    .candle
-                    .map_or(Hue::Faint, |candle| hue_of(column, &candle));
+                let hue = match column.candle {
+                    Some(candle) => hue_of(column, &candle),
+                    None if column.missing.total() > 0 => Hue::Gap,
+                    None => Hue::Faint,
+                };
                 self.paint(text, &glyph.to_string(), hue);
                 self.paint(text, &" ".repeat(self.pitch - 1), Hue::Plain);
             }
-            let label = (line == VOLUME_LINES - 1).then(|| short(tallest));
+            let label = match self.volume_lines - 1 - line {
+                0 => Some(short(tallest)),
+                1 => Some("vol".to_owned()),
+                _ => None,
+            };
             self.end_line(text, label.as_deref());
         }
     }
@@ -369,7 +387,9 @@ impl Picture<'_> {
 fn lowest_of(share: f64, parts: usize) -> usize {
     let parts = u32::try_from(parts).unwrap_or(u32::MAX);
     let place = share * f64::from(parts);
-    (1..parts).take_while(|&part| f64::from(part) <= place).count()
+    (1..parts)
+        .take_while(|&part| f64::from(part) <= place)
+        .count()
 }
 
 fn half_at(candle: &Candle, half: usize, half_of: impl Fn(f64) -> usize) -> Half {
@@ -416,9 +436,15 @@ fn hue_of(column: &Column, candle: &Candle) -> Hue {
 /// A volume in few characters.
 fn short(number: f64) -> String {
     for (unit, letter) in [(1e9, "G"), (1e6, "M"), (1e3, "k")] {
+        if number >= unit * 100.0 {
+            return format!("{:.0}{letter}", number / unit);
+        }
         if number >= unit {
             return format!("{:.1}{letter}", number / unit);
         }
     }
     format!("{number:.0}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,7 @@ impl Chart {
     pub fn frame_words(&self) -> String {
         match self.origin {
             BarOrigin::Kept => self.frame.to_string(),
-            BarOrigin::MadeOfMinutes => format!("{} made of minutes", self.frame),
+            BarOrigin::MadeOfMinutes => format!("{} from 1m", self.frame),
         }
     }
 

@@ -168,10 +168,7 @@ fn put_gaps(slots: &mut [Slot], gaps: &[Gap]) {
             let Some(gap) = gaps.peek().filter(|gap| gap.start_us < slot.end_us) else {
                 break;
             };
-            let shared_us = (
-                gap.start_us.max(slot.start_us),
-                gap.end_us.min(slot.end_us),
-            );
+            let shared_us = (gap.start_us.max(slot.start_us), gap.end_us.min(slot.end_us));
             slot.missing
                 .add(gap.reason, minutes_between(shared_us.0, shared_us.1));
             if gap.end_us > slot.end_us {
@@ -188,8 +185,8 @@ fn skip_unasked(slots: Vec<Slot>) -> Vec<Slot> {
     for session in slots.chunk_by(|a, b| a.session == b.session) {
         let is_unasked = session.iter().all(|slot| {
             let MissingMinutes(missing) = slot.missing;
-            let never = missing[GapReason::NotAsked as usize]
-                + missing[GapReason::NotEntitled as usize];
+            let never =
+                missing[GapReason::NotAsked as usize] + missing[GapReason::NotEntitled as usize];
             slot.candle.is_none()
                 && (slot.segment != Segment::Regular || never == slot.expected_minutes)
         });

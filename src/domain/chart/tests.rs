@@ -57,7 +57,9 @@ fn gaps_of(sessions: &[Session], records: &[SessionRecord]) -> Vec<Gap> {
 fn minutes(sessions: &[Session], records: &[SessionRecord]) -> Vec<PlacedBar> {
     let mut bars = Vec::new();
     for record in records {
-        let session = sessions.iter().find(|session| session.date() == record.date);
+        let session = sessions
+            .iter()
+            .find(|session| session.date() == record.date);
         let session = session.unwrap();
         for minute in session.expected_range(Segment::Regular) {
             if record.present.contains(minute) {
@@ -98,7 +100,10 @@ fn slots_of(sessions: &[Session], records: &[SessionRecord]) -> Vec<Slot> {
 #[test]
 fn a_half_day_has_its_own_length_and_breaks_stand_between_sessions() {
     let sessions = sessions("2024-07-02", "2024-07-05");
-    let records: Vec<_> = sessions.iter().map(|session| record(session, &[])).collect();
+    let records: Vec<_> = sessions
+        .iter()
+        .map(|session| record(session, &[]))
+        .collect();
     let slots = slots_of(&sessions, &records);
     assert_eq!(slots.len(), 390 + 210 + 390);
     let (columns, count) = fit(&slots, 70);
@@ -147,7 +152,11 @@ fn a_bar_outside_of_official_hours_is_not_lost_and_what_lies_ahead_is_no_gap() {
         until_us: sessions[0].open_us() + 120 * MINUTE_US,
     };
     let slots = lay_out(&source);
-    assert_eq!(slots.len(), 480 + 330 + 120 + 1, "overnight, pre, regular, late");
+    assert_eq!(
+        slots.len(),
+        480 + 330 + 120 + 1,
+        "overnight, pre, regular, late"
+    );
     assert_eq!(slots[930].candle.map(|candle| candle.minutes), Some(1));
     let in_regular_hours = lay_out(&ChartSource {
         segments: regular(),
@@ -161,10 +170,13 @@ fn hours_are_round_minutes_of_the_exchanges_day() {
     let sessions = sessions("2024-07-02", "2024-07-02");
     let slots = slots_of(&sessions, &[record(&sessions[0], &[])]);
     let (columns, _) = fit(&slots, 70);
-    let labels = clock_labels(&columns, Calendar::nyse(), 8);
+    let labels = clock_labels(&columns, Calendar::nyse(), |_| 8);
     let texts: Vec<&str> = labels.iter().map(|label| label.text.as_str()).collect();
-    assert_eq!(texts, ["10:00", "11:00", "12:00", "13:00", "14:00", "15:00"]);
-    assert_eq!(date_labels(&columns, 8)[0].text, "Jul 02");
+    assert_eq!(
+        texts,
+        ["10:00", "11:00", "12:00", "13:00", "14:00", "15:00"]
+    );
+    assert_eq!(date_labels(&columns, |_| 8)[0].text, "Jul 02");
 }
 
 #[test]
@@ -182,14 +194,14 @@ fn dates_grow_coarser_where_there_is_less_room() {
     assert_eq!(slots.len(), sessions.len());
     let (columns, count) = fit(&slots, 100);
     assert_eq!((columns.len(), count), (84, 6));
-    let texts = |apart| -> Vec<String> {
-        let labels = date_labels(&columns, apart);
+    let texts = |apart: usize| -> Vec<String> {
+        let labels = date_labels(&columns, |_| apart);
         labels.into_iter().map(|label| label.text).collect()
     };
     assert_eq!(texts(9)[..2], ["Jan 2023", "Apr 2023"]);
     assert_eq!(texts(20), ["2023", "2024"]);
     assert_eq!(texts(90), ["2023"]);
-    assert!(clock_labels(&columns, Calendar::nyse(), 8).is_empty());
+    assert!(clock_labels(&columns, Calendar::nyse(), |_| 8).is_empty());
 }
 
 proptest! {

@@ -18,8 +18,14 @@ pub struct TimeLabel {
 /// Steps between labelled minutes of the day.
 const CLOCK_STEPS: [u32; 10] = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360];
 
-/// Hours and minutes that are round, at least `apart` columns from one another; none when columns are days or longer.
-pub fn clock_labels(columns: &[Column], calendar: Calendar, apart: usize) -> Vec<TimeLabel> {
+/// Hours and minutes that are round, as many as there is room for; none when columns are days or longer.
+///
+/// `room_of` says how many columns a label of so many characters needs.
+pub fn clock_labels(
+    columns: &[Column],
+    calendar: Calendar,
+    room_of: impl Fn(usize) -> usize,
+) -> Vec<TimeLabel> {
     let longest_us = 360 * MINUTE_US;
     let is_intraday = |column: &Column| column.end_us - column.start_us <= longest_us;
     let buckets = || {
@@ -42,7 +48,7 @@ pub fn clock_labels(columns: &[Column], calendar: Calendar, apart: usize) -> Vec
     };
     let mut labels = CLOCK_STEPS.into_iter().map(labels_of);
     labels
-        .find(|labels| are_apart(labels, apart))
+        .find(|labels| are_apart(labels, &room_of))
         .unwrap_or_default()
 }
 
@@ -55,9 +61,13 @@ fn round_minute(column: &Column, calendar: Calendar, step: u32) -> Option<u32> {
     (round < minute + length).then_some(round)
 }
 
-/// Dates at the columns where a session begins, or a week, a month, a quarter or a year if sessions lie too close, at least
-/// `apart` columns from one another.
-pub fn date_labels(columns: &[Column], apart: usize) -> Vec<TimeLabel> {
+/// So few days are named as far as there is room; of more, weeks or months are.
+const FEW_DAYS: usize = 12;
+
+/// Dates at the columns where a session begins, or a week, a month, a quarter or a year if sessions lie too close.
+///
+/// `room_of` says how many columns a label of so many characters needs.
+pub fn date_labels(columns: &[Column], room_of: impl Fn(usize) -> usize) -> Vec<TimeLabel> {
     type Unit = fn(NaiveDate) -> (i32, u32);
     let units: [(Unit, &str); 5] = [
         (|date| (date.year(), date.ordinal()), "%b %d"),
@@ -84,14 +94,31 @@ pub fn date_labels(columns: &[Column], apart: usize) -> Vec<TimeLabel> {
         }
         labels
     };
+    let [days, .., years] = units.map(labels_of);
+    if days.len() <= FEW_DAYS {
+        return thinned(days, &room_of);
+    }
     let mut labels = units.into_iter().map(labels_of);
-    let found = labels.find(|labels| are_apart(labels, apart));
-    // Not even the years lie apart: then the first column alone.
-    found.unwrap_or_else(|| labels_of((|_| (0, 0), "%Y")))
+    let found = labels.find(|labels| are_apart(labels, &room_of));
+    found.unwrap_or_else(|| thinned(years, &room_of))
 }
 
-fn are_apart(labels: &[TimeLabel], apart: usize) -> bool {
+/// The labels that have room, from the left.
+fn thinned(labels: Vec<TimeLabel>, room_of: &impl Fn(usize) -> usize) -> Vec<TimeLabel> {
+    let mut next_free = 0;
+    let mut kept = labels;
+    kept.retain(|label| {
+        let has_room = label.column >= next_free;
+        if has_room {
+            next_free = label.column + room_of(label.text.len());
+        }
+        has_room
+    });
+    kept
+}
+
+fn are_apart(labels: &[TimeLabel], room_of: &impl Fn(usize) -> usize) -> bool {
     labels
         .windows(2)
-        .all(|pair| pair[0].column + apart <= pair[1].column)
+        .all(|pair| pair[0].column + room_of(pair[0].text.len()) <= pair[1].column)
 }

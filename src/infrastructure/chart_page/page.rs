@@ -18,10 +18,14 @@ use crate::domain::instant::SECOND_US;
 pub const MOST_BARS: usize = 50_000;
 
 /// TradingView's Lightweight Charts as it was published, its licence comment included.
-pub(super) const LIBRARY: &str =
-    include_str!("../../../assets/lightweight-charts-5.2.1/lightweight-charts.standalone.production.js");
+pub(super) const LIBRARY: &str = include_str!(
+    "../../../assets/lightweight-charts-5.2.1/lightweight-charts.standalone.production.js"
+);
 const LICENCE: &str = include_str!("../../../assets/lightweight-charts-5.2.1/LICENSE");
 const NOTICE: &str = include_str!("../../../assets/lightweight-charts-5.2.1/NOTICE");
+
+/// The link that the notice demands.
+const SITE: &str = "https://www.tradingview.com/";
 
 const SCRIPT: &str = include_str!("script.js");
 const STYLE: &str = include_str!("style.css");
@@ -62,11 +66,11 @@ impl<'a> ChartPage<'a> {
              <header><h1>{symbol}</h1><p class=\"last\">{last}</p>\n<p class=\"scope\">{dataset} \u{b7} {range} \u{b7} {zone} time</p>\n\
              <nav id=\"frames\" aria-label=\"Length of the bars\"></nav></header>\n\
              <p id=\"legend\" role=\"status\"></p>\n<div id=\"chart\"></div>\n\
-             <noscript>\n{still}</noscript>\n\
+             <noscript><style>#chart, #legend, nav {{ display: none; }}</style>\n{still}</noscript>\n\
              <p class=\"missing\">{missing}</p>\n\
              <p class=\"key\"><i class=\"gap\"></i>no bar <i class=\"skip\"></i>never asked for, or not in the plan; faint candles \
              were made of fewer minutes than there should be</p>\n\
-             <footer><p>{notice}: <a href=\"https://www.tradingview.com/\" rel=\"noopener noreferrer\">TradingView</a></p>\n\
+             <footer><p>Drawn with {notice} <a href=\"{SITE}\" rel=\"noopener noreferrer\">{SITE}</a></p>\n\
              <details><summary>Licence of Lightweight Charts</summary><pre>{licence}</pre></details></footer>\n\
              </main>\n<script type=\"application/json\" id=\"bars\">{data}</script>\n\
              <script>{LIBRARY}</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
@@ -80,10 +84,24 @@ impl<'a> ChartPage<'a> {
             zone = chart.calendar().zone(),
             still = Inline(chart),
             missing = Html(&missing_text(chart)),
-            notice = Html(NOTICE.trim().trim_end_matches("https://www.tradingview.com/").trim()),
-            licence = Html(LICENCE),
-            data = Data { frames: &frames, shown: chart },
+            notice = Html(NOTICE.trim().trim_end_matches(SITE).trim()),
+            licence = Lines(LICENCE),
+            data = Data {
+                frames: &frames,
+                shown: chart
+            },
         )
+    }
+}
+
+/// A text of several lines, each of them escaped.
+struct Lines<'a>(&'a str);
+
+impl Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .lines()
+            .try_for_each(|line| writeln!(f, "{}", Html(line)))
     }
 }
 
@@ -133,12 +151,7 @@ impl Display for Data<'_> {
 
 /// `[time, open, high, low, close, volume, missing minutes]`, or of a bucket without a bar
 /// `[time, missing minutes, sessions skipped, words]`.
-fn write_point(
-    f: &mut fmt::Formatter<'_>,
-    chart: &Chart,
-    slot: &Slot,
-    time_s: i64,
-) -> fmt::Result {
+fn write_point(f: &mut fmt::Formatter<'_>, chart: &Chart, slot: &Slot, time_s: i64) -> fmt::Result {
     let missing = slot.missing.total();
     match slot.candle {
         Some(candle) => write!(

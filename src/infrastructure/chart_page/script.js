@@ -36,6 +36,13 @@
     return { ink: of("--ink"), soft: of("--soft"), line: of("--line"), card: of("--card"),
       up: of("--up"), down: of("--down"), gap: of("--gap") };
   };
+  // Bands of neighbouring buckets overlap a little: they are of one opaque colour, or stripes would show.
+  const mixed = (front, back, share) => {
+    const part = (hex, at) => parseInt(hex.slice(at, at + 2), 16);
+    const full = (hex) => (hex.length === 4 ? "#" + [...hex.slice(1)].map((digit) => digit + digit).join("") : hex);
+    return "#" + [1, 3, 5].map((at) => two(Math.round(part(full(front), at) * share
+      + part(full(back), at) * (1 - share)).toString(16))).join("");
+  };
   const faded = (hex, alpha) => hex + two(Math.round(alpha * 255).toString(16));
 
   const chart = createChart(box, {
@@ -56,6 +63,7 @@
   const volumes = chart.addSeries(HistogramSeries, {
     priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false,
   }, 1);
+  volumes.priceScale().applyOptions({ scaleMargins: { top: 0.25, bottom: 0 } });
   const marks = createSeriesMarkers(gaps, []);
 
   const points = new Map();
@@ -87,9 +95,10 @@
       bars.push({ time });
       heights.push({ time });
       if (missing > 0) {
-        bands.push({ time, value: 1, color: faded(c.gap, sessions > 0 ? 0.55 : 0.3) });
-        if (isOpen) found[found.length - 1].minutes += missing;
-        else found.push({ time, minutes: missing });
+        bands.push({ time, value: 1, color: mixed(c.gap, c.card, sessions > 0 ? 0.55 : 0.3) });
+        if (!isOpen) found.push({ times: [], minutes: 0 });
+        found[found.length - 1].times.push(time);
+        found[found.length - 1].minutes += missing;
       }
       isOpen = missing > 0;
     }
@@ -98,9 +107,9 @@
     volumes.setData(heights);
     // The longest stretches have a mark; all of them would hide the candles.
     const longest = found.slice().sort((a, b) => b.minutes - a.minutes).slice(0, 12).filter((gap) => gap.minutes >= 5);
-    longest.sort((a, b) => a.time - b.time);
-    marks.setMarkers(longest.map(({ time, minutes }) => ({
-      time, position: "atPriceMiddle", price: 0.97, shape: "square", size: 0.4, color: c.gap, text: `${grouped(minutes)} min missing`,
+    longest.sort((a, b) => a.times[0] - b.times[0]);
+    marks.setMarkers(longest.map(({ times, minutes }) => ({
+      time: times[times.length >> 1], position: "atPriceMiddle", price: 0.97, shape: "square", size: 0, color: c.ink, text: `${grouped(minutes)} min missing`,
     })));
   };
   const decimals = () => {

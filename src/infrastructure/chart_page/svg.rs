@@ -22,8 +22,8 @@ const PLOT: Plot = Plot {
     volume_bottom: 398.0,
 };
 /// What labels of the time axis need, in the drawing's units.
-const CLOCK_ROOM: f64 = 52.0;
-const DATE_ROOM: f64 = 74.0;
+const CHARACTER: f64 = 8.0;
+const BETWEEN_LABELS: f64 = 14.0;
 
 /// The picture's own colours; a page around it has its own.
 const COLOURS: &str = ":root { --page: #fff; --card: #fff; --ink: #1d2126; --soft: #5b6470; --line: #e3e6e9; --tint: #f1f3f4; \
@@ -86,10 +86,8 @@ impl Display for Drawing<'_> {
         self.write_heading(f, merged)?;
 
         self.shade_gaps(f, &columns, &left_of)?;
-        let bars: Vec<Option<ChartBar>> = columns
-            .iter()
-            .map(|column| bar_of(chart, column))
-            .collect();
+        let bars: Vec<Option<ChartBar>> =
+            columns.iter().map(|column| bar_of(chart, column)).collect();
         let plot = PLOT.over(bars.iter().flatten());
         plot.draw_axes(f)?;
         for (at, column) in columns.iter().enumerate() {
@@ -156,7 +154,9 @@ impl Drawing<'_> {
                 continue;
             }
             let mut missing = run[0].missing;
-            run[1..].iter().for_each(|column| missing.add_all(&column.missing));
+            run[1..]
+                .iter()
+                .for_each(|column| missing.add_all(&column.missing));
             let class = match run[0].place {
                 Place::Skipped(_) => "skip",
                 Place::Buckets | Place::Break => "gap",
@@ -181,13 +181,14 @@ impl Drawing<'_> {
         columns: &[Column],
         slot: f64,
     ) -> fmt::Result {
-        let apart = |room: f64| {
+        let apart = |characters: usize| {
+            let room = count(characters) * CHARACTER + BETWEEN_LABELS;
             let step = (1..columns.len()).find(|&step| count(step) * slot >= room);
             step.unwrap_or(columns.len().max(1))
         };
         let low = PLOT.volume_bottom;
-        let clocks = clock_labels(columns, self.0.calendar(), apart(CLOCK_ROOM));
-        let dates = date_labels(columns, apart(DATE_ROOM));
+        let clocks = clock_labels(columns, self.0.calendar(), apart);
+        let dates = date_labels(columns, apart);
         let date_y = if clocks.is_empty() { 17.0 } else { 34.0 };
         for label in clocks {
             let x = PLOT.left + slot * (count(label.column) + 0.5);
@@ -200,7 +201,7 @@ impl Drawing<'_> {
         }
         for label in dates {
             let x = PLOT.left + slot * count(label.column);
-            if x <= PLOT.right - DATE_ROOM / 2.0 {
+            if x + count(label.text.len()) * CHARACTER <= WIDTH {
                 write!(
                     f,
                     "<text x=\"{x:.1}\" y=\"{}\">{}</text>",

@@ -52,7 +52,10 @@ fn chart() -> Chart {
 fn a_page_shows_the_exchanges_clock_and_a_bucket_without_a_bar_has_no_price() {
     let page = ChartPage::new(&chart()).render();
     // 09:30 of New York written as if it were UTC.
-    assert!(page.contains("\n[1719912600,10,10.5,9.5,10.25,100,0],"), "the first bar");
+    assert!(
+        page.contains("\n[1719912600,10,10.5,9.5,10.25,100,0],"),
+        "the first bar"
+    );
     assert!(page.contains("\n[1719913020,1,0,\"2024-07-02 09:37: 1 no trade\"],"));
 }
 

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::Page;
 use super::super::candle_svg::CANDLE_STYLE;
 use super::super::markup::{Grouped, Html, MissingPercent, counted};
+use super::Page;
 
 /// The page's only script. Without it the page shows the same in tables.
 pub(super) const SCRIPT: &str = concat!("\n", include_str!("script.js"));

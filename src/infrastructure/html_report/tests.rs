@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use super::super::candle_svg::{BarLook, ChartBar, DRAWABLE, MOST_STEPS};
+use super::super::markup::{MissingPercent, Percent};
 use super::charts::{Candles, Moment, PLOT};
 use super::findings::LONG_MESSAGE;
 use super::heat_map::base_36;
 use super::page::{SCRIPT, SCRIPT_SHA256, STYLE};
-use super::super::markup::{MissingPercent, Percent};
 use super::*;
 use crate::domain::chart::PriceScale;
 
