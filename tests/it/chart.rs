@@ -6,7 +6,7 @@ use std::process::Stdio;
 use marketpipe::domain::{Calendar, SessionDate};
 use marketpipe::infrastructure::fake_alpaca::Tape;
 
-use crate::support::lab::{Lab, Ran, made_up};
+use crate::support::lab::{Lab, Ran, made_up, program, run};
 
 /// Minutes of the gap, counted from the open: 11:00 to 11:30.
 const GAP: std::ops::Range<i64> = 90..120;
@@ -272,13 +272,42 @@ fn what_cannot_be_drawn_is_said_and_is_no_success() {
         assert_eq!(ran.stdout, "");
     }
     let empty = tempfile::tempdir().unwrap();
-    let nothing = crate::support::lab::run(
-        crate::support::lab::program(empty.path()).args(["chart", "AAPL"]),
-    );
+    let nothing = run(program(empty.path()).args(["chart", "AAPL"]));
     assert_eq!(nothing.code, 7, "{}", nothing.stderr);
     assert!(
         nothing.stderr.contains("nothing is kept in"),
         "{}",
         nothing.stderr
+    );
+}
+
+#[test]
+fn a_market_that_never_closes_is_drawn_in_utc_and_a_page_has_its_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let marketpipe = |arguments: &[&str]| run(program(folder.path()).args(arguments));
+    let range = ["--start", "2024-05-01", "--end", "2024-06-05"];
+    let ingest = ["ingest", "--provider", "synthetic", "--symbols", "BTC/USD"];
+    assert_eq!(marketpipe(&[&ingest[..], &range[..]].concat()).code, 0);
+    let drawn = marketpipe(&["chart", "btc/usd"]);
+    assert!(drawn.stdout.contains("UTC time"), "{}", drawn.stdout);
+    assert!(
+        drawn.stdout.contains("2024-06-01 to 2024-06-05"),
+        "{}",
+        drawn.stdout
+    );
+    let page = ["chart", "btc/usd", "--html", "page.html"];
+    let minutes = marketpipe(&[&page[..], &["--timeframe", "1m"], &range[..]].concat());
+    assert_eq!(minutes.code, 2, "{}", minutes.stderr);
+    assert!(
+        minutes.stderr.contains("51840 bars of 1m are too many"),
+        "{}",
+        minutes.stderr
+    );
+    assert!(!folder.path().join("page.html").exists());
+    let readable = marketpipe(&[&page[..], &range[..]].concat());
+    assert!(
+        readable.stderr.contains("BTC/USD synthetic/seed-1/raw 30m"),
+        "{}",
+        readable.stderr
     );
 }
