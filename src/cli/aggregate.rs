@@ -133,12 +133,7 @@ fn aggregate(
     engine: Engine,
     stopping: &Stopping,
 ) -> Result<AggregationReport, CliError> {
-    let run = session.begin_run(stores, RunCommand::Aggregate);
-    let runner = session
-        .app
-        .aggregation_runner(stores, engine, session.events());
-    let report = runner.run(request, &stopping.signal)?;
-    run.end(exit_of(&report, stopping));
+    let report = carry_out(session, stores, request, engine, stopping)?;
     let words = render(&report);
     if report.failures.is_empty() {
         session.say(&words);
@@ -146,6 +141,43 @@ fn aggregate(
         session.insist(&words);
     }
     Ok(report)
+}
+
+fn carry_out(
+    session: &CliSession,
+    stores: &Stores,
+    request: &AggregationRequest,
+    engine: Engine,
+    stopping: &Stopping,
+) -> Result<AggregationReport, CliError> {
+    let run = session.begin_run(stores, RunCommand::Aggregate);
+    let runner = session
+        .app
+        .aggregation_runner(stores, engine, session.events());
+    let report = runner.run(request, &stopping.signal)?;
+    run.end(exit_of(&report, stopping));
+    Ok(report)
+}
+
+/// What `demo` shows: the usual frames of everything that is kept; the summary in words.
+pub(super) fn make_all(session: &CliSession, stores: &Stores) -> Result<String, CliError> {
+    let config = &session.app.config().aggregation;
+    let request = AggregationRequest {
+        dataset: None,
+        symbols: Vec::new(),
+        sessions: None,
+        frames: FrameChoice::AtLeast(config.timeframes.clone()),
+        choice: config.choice,
+        scope: Scope::Stale,
+    };
+    let stopping = Stopping::default();
+    Ok(render(&carry_out(
+        session,
+        stores,
+        &request,
+        config.engine,
+        &stopping,
+    )?))
 }
 
 fn exit_of(report: &AggregationReport, stopping: &Stopping) -> Exit {

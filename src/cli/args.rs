@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::chart::{CHART_EXAMPLES, ChartArgs};
 use super::init::InitArgs;
 use super::output::OutputFormat;
 use super::shell::{CompletionsArgs, ManArgs};
@@ -87,6 +88,9 @@ pub(super) enum Command {
     /// Ask the provider for what was never asked for, not final, not entitled, or lost with a damaged file
     #[command(after_help = REPAIR_EXAMPLES)]
     Repair(RepairArgs),
+    /// Candles of one symbol: in the terminal, as SVG, or as a page of its own
+    #[command(after_help = CHART_EXAMPLES)]
+    Chart(ChartArgs),
     /// Past and running ingests: list, show, resume, cancel, prune
     #[command(after_help = "Examples:\n  marketpipe jobs list\n  marketpipe jobs resume 12")]
     Jobs(JobsArgs),

@@ -1,8 +1,12 @@
 //! `demo`: the real pipeline against the built-in server, in seconds, without account or network.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::aggregate;
 use super::args::{DemoArgs, IngestArgs, LimitArgs};
+use super::chart::series::{Series, SeriesRequest};
+use super::chart::{self, DrawnHours};
 use super::exit::{CliError, Exit};
 use super::fake_alpaca::{made_up_bars, tape_bars};
 use super::ingest::order_of;
@@ -12,6 +16,7 @@ use super::session::CliSession;
 use super::sparkline::sparkline;
 use super::summary;
 use super::symbols::read_legal_symbols;
+use super::validate;
 use crate::app::Stores;
 use crate::config::{Config, Environment, Flags};
 use crate::domain::instant::format_utc;
@@ -31,12 +36,19 @@ const LAST: &str = "2024-07-05";
 
 /// The half hour that the demo's server has no bars of.
 const GAP_SESSION: &str = "2024-07-02";
+const GAP_SYMBOL: &str = "DEMOB";
 const GAP_MINUTES: std::ops::Range<u16> = 900..930;
 
 /// Marks a folder as the demo's.
 const DEMO_CONFIG: &str = "# The demo's lake: bars are made up. Every key has its default.\n";
 
+/// The sessions whose candles are drawn: the gap's and its neighbours.
+const CANDLES: (&str, &str) = ("2024-07-01", "2024-07-03");
+
 const CHART_WIDTH: usize = 60;
+
+/// How long to wait for another process in the demo's folder.
+const WAIT_S: u64 = 30;
 
 /// Runs the demo and says what to try next.
 pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliError> {
@@ -69,7 +81,24 @@ pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliErro
     let stores = demo.stores()?;
     say(&demo, "\n4. What is missing, and why");
     report_gaps(&demo, &stores, &symbols)?;
-    say(&demo, "\n5. Closing prices of the regular sessions");
+    say(&demo, "\n5. Longer bars, made where minutes changed");
+    let wait = Duration::from_secs(WAIT_S);
+    let stores = demo.app.open_stores(demo.events(), wait)?;
+    say(&demo, &indented(&aggregate::make_all(&demo, &stores)?));
+    say(&demo, "\n6. Everything is checked");
+    let reports = demo.app.directory().reports();
+    let findings_page = reports.join("validation.html");
+    say(
+        &demo,
+        &indented(&validate::check_all(&demo, &stores, &findings_page)?),
+    );
+    say(&demo, &format!("   as a page: {}", findings_page.display()));
+    say(&demo, "\n7. Candles, with the gap left open");
+    draw_candles(&demo, &stores, &reports.join("DEMOB.html"))?;
+    say(
+        &demo,
+        "\n   All of them, closing prices of the regular sessions:",
+    );
     draw(&demo, &stores, &symbols)?;
     say(&demo, &next_steps(&folder));
     Ok(Exit::Done)
@@ -115,7 +144,7 @@ fn start_server(symbols: &[Symbol]) -> Result<FakeAlpaca, CliError> {
     let mut tape = Tape::new();
     for symbol in symbols {
         let mut bars = tape_bars(&made_up_bars(symbol, 1, first, last)?);
-        if let Some(session) = gap.filter(|_| symbol.as_str() == "DEMOB") {
+        if let Some(session) = gap.filter(|_| symbol.as_str() == GAP_SYMBOL) {
             bars.retain(|bar| {
                 !session.minute_index(bar.ts_us).is_some_and(|minute| {
                     is_in_gap(minute) && session.date() == session_date(bar.ts_us)
@@ -159,7 +188,7 @@ fn ingest_once(session: &CliSession, symbols: &[Symbol]) -> Result<IngestReport,
         start: Some(FIRST.to_owned()),
         end: Some(LAST.to_owned()),
         limits: LimitArgs {
-            wait: 30,
+            wait: WAIT_S,
             ..LimitArgs::default()
         },
         ..IngestArgs::default()
@@ -208,6 +237,38 @@ fn report_gaps(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Res
     Ok(())
 }
 
+/// Draws the symbol with the gap over three sessions, the last of them a half day, and all of it as a page.
+fn draw_candles(session: &CliSession, stores: &Stores, page: &Path) -> Result<(), CliError> {
+    let request = |first: &str, last: &str| -> Result<SeriesRequest, CliError> {
+        Ok(SeriesRequest {
+            symbol: GAP_SYMBOL
+                .parse()
+                .map_err(|error| CliError::new(Exit::Bug, format!("demo symbol: {error}")))?,
+            dataset: None,
+            dates: (Some(date(first)?), Some(date(last)?)),
+            hours: DrawnHours::Regular,
+        })
+    };
+    let days = Series::open(session, stores, &request(CANDLES.0, CANDLES.1)?)?;
+    say(
+        session,
+        chart::picture(session, &chart::fitting(&days, None)?).trim_end(),
+    );
+    let everything = Series::open(session, stores, &request(FIRST, LAST)?)?;
+    chart::write_page(&everything, None, page)?;
+    say(
+        session,
+        &format!("   as a page to zoom in: {}", page.display()),
+    );
+    Ok(())
+}
+
+/// Each line three blanks further in.
+fn indented(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| format!("   {line}")).collect();
+    lines.join("\n")
+}
+
 fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(), CliError> {
     for symbol in symbols {
         let selection = BarSelection {
@@ -243,8 +304,8 @@ fn next_steps(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "\nThe lake is in {folder}. Try:\n  \
-         marketpipe --data-dir {folder} status\n  \
-         marketpipe --data-dir {folder} query \"select symbol, session_date, count(*) as minutes, sum(volume) as volume from bars_1m where segment = 'regular' group by all order by all\"\n  \
+         marketpipe --data-dir {folder} chart {GAP_SYMBOL} --start {GAP_SESSION} --end {GAP_SESSION} --timeframe 5m\n  \
+         marketpipe --data-dir {folder} query \"select symbol, session_date, open, high, low, close, volume, minutes from bars_1d order by all\"\n  \
          marketpipe --data-dir {folder} validate --html report.html\n\
          With an account: export APCA_API_KEY_ID and APCA_API_SECRET_KEY, then\n  \
          marketpipe ingest --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-05"

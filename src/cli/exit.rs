@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 
 use super::output::{OutputError, escape_for_terminal};
+use crate::aggregation::FrameBarsError;
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::domain::CalendarError;
@@ -338,6 +339,16 @@ fn hint_for_sql(words: &str) -> Option<&'static str> {
     }
     (lower.contains("table with name") || lower.contains("does not exist"))
         .then_some("there are bars_1m, calendar, gaps, jobs, quarantine and revisions; `describe bars_1m` lists columns")
+}
+
+impl From<FrameBarsError> for CliError {
+    fn from(error: FrameBarsError) -> Self {
+        match error {
+            FrameBarsError::Store(error) => error.into(),
+            FrameBarsError::Aggregate(error) => Self::new(Exit::Storage, with_causes(&error))
+                .with_hint("`marketpipe doctor` says what is damaged, and what to do"),
+        }
+    }
 }
 
 impl From<AppError> for CliError {

@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod args;
+mod chart;
 mod config_show;
 mod dates;
 mod demo;
@@ -121,5 +122,6 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Init(args) => init::run(&global, &args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
+        Command::Chart(args) => chart::run(&session()?, &args),
     }
 }

@@ -214,5 +214,10 @@ impl CliSession {
 
 /// Columns of the terminal on stdout; `None` when it is none.
 pub(super) fn terminal_width() -> Option<u16> {
-    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0)
+    terminal_extent().map(|(width, _)| width)
+}
+
+/// Columns and lines of the terminal on stdout; `None` when it is none.
+pub(super) fn terminal_extent() -> Option<(u16, u16)> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, height)| (width.0, height.0))
 }

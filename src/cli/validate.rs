@@ -24,6 +24,7 @@ use crate::domain::ports::{
 };
 use crate::domain::{Calendar, Dataset, Rule, SessionDate, Severity, Symbol};
 use crate::infrastructure::csv_report::CsvReportRepository;
+use crate::infrastructure::html_report::Page;
 use crate::ingestion::RequestedRange;
 use crate::validation::{ValidationReport, ValidationRequest};
 
@@ -85,13 +86,13 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
         )?;
     }
     if let Some(path) = &args.html {
-        let scope = scope_words(&request);
-        let mut page = reports.page(&report, &scope, session.app.clock().now_us());
+        let mut page = reports.page(
+            &report,
+            &scope_words(&request),
+            session.app.clock().now_us(),
+        );
         page.charts = reports.charts(&stores);
-        let mut html = Vec::new();
-        page.write_to(&mut html)
-            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
-        write_beside(path, &html)?;
+        write_page(&page, path)?;
     }
     let csv = reports.finish_csv()?;
     if format == OutputFormat::Table {
@@ -103,6 +104,37 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
         Exit::Done if !missing.is_empty() => Exit::Partial,
         exit => exit,
     })
+}
+
+fn write_page(page: &Page, path: &Path) -> Result<(), CliError> {
+    let mut html = Vec::new();
+    page.write_to(&mut html)
+        .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+    write_beside(path, &html)
+}
+
+/// What `demo` shows: everything that is kept is checked, and a page about it written; the summary in words.
+pub(super) fn check_all(
+    session: &CliSession,
+    stores: &Stores,
+    path: &Path,
+) -> Result<String, CliError> {
+    let request = base_request(session);
+    let mut reports = Reports::default();
+    // Where the CSV report goes the page has its folder, too.
+    reports.csv = begin_csv(session, None, None)?;
+    reports.collect_page(true);
+    let run = session.begin_run(stores, RunCommand::Validate);
+    let stopping = Stopping::default();
+    let runner = session.app.validation_runner(stores, session.events());
+    let report = runner.run(&request, &mut reports, &stopping.signal)?;
+    run.end(exit_of(&report, FailOn::Error, &stopping));
+    let now_us = session.app.clock().now_us();
+    let mut page = reports.page(&report, &scope_words(&request), now_us);
+    page.charts = reports.charts(stores);
+    let csv = reports.finish_csv()?;
+    write_page(&page, path)?;
+    Ok(render(&report, &reports, csv.as_deref()))
 }
 
 /// What `ingest --validate` does afterwards: the ingested symbols in the sessions that were asked for.

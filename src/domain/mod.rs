@@ -8,6 +8,7 @@ pub mod bar_batch;
 pub mod bar_columns;
 pub mod calendar;
 pub mod causes;
+pub mod chart;
 pub mod checkpoint;
 pub mod dataset;
 pub mod derivation;

@@ -17,6 +17,7 @@ mod validate;
 mod aggregate;
 mod bad_input;
 mod calendar_oracle;
+mod chart;
 mod docs;
 mod engines;
 #[cfg(unix)]

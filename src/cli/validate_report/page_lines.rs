@@ -4,9 +4,8 @@ use crate::app::Stores;
 use crate::domain::instant::format_utc;
 use crate::domain::ports::{BarSelection, BarStore as _};
 use crate::domain::{Calendar, Finding, GapReason, Rule, SessionDate, Severity, Symbol};
-use crate::infrastructure::html_report::{
-    Cell, Chart, ChartBar, FindingLine, RuleLine, SeriesLine,
-};
+use crate::infrastructure::candle_svg::{BarLook, ChartBar};
+use crate::infrastructure::html_report::{Cell, Chart, FindingLine, RuleLine, SeriesLine};
 use crate::validation::{JudgedFinding, SeriesSummary, ValidationReport};
 
 /// Bars on each side of the one that a chart is about.
@@ -127,7 +126,11 @@ pub(super) fn chart_of(stores: &Stores, finding: &Finding) -> Option<Chart> {
         low: bar.low,
         close: bar.close,
         volume: bar.volume,
-        is_marked: bar.ts_us == ts_us,
+        look: if bar.ts_us == ts_us {
+            BarLook::Marked
+        } else {
+            BarLook::Plain
+        },
     });
     let bars: Vec<ChartBar> = bars.collect();
     (!bars.is_empty()).then(|| Chart {

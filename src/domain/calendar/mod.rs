@@ -4,7 +4,7 @@
 
 mod table;
 
-use chrono::{DateTime, Datelike, NaiveTime, Offset, TimeDelta, TimeZone, Weekday};
+use chrono::{DateTime, Datelike, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Weekday};
 use chrono_tz::America::New_York;
 use thiserror::Error;
 
@@ -229,6 +229,25 @@ impl Calendar {
             })
     }
 
+    /// What the exchange's clock shows at `ts_us` (UTC microseconds); `None` beyond the years that chrono knows.
+    pub fn local_time(self, ts_us: i64) -> Option<NaiveDateTime> {
+        let instant = DateTime::from_timestamp_micros(ts_us)?.naive_utc();
+        match self.0 {
+            Market::AlwaysOpen => Some(instant),
+            Market::Nyse => {
+                instant.checked_add_offset(New_York.offset_from_utc_datetime(&instant).fix())
+            }
+        }
+    }
+
+    /// Whose clock that is, for people.
+    pub const fn zone(self) -> &'static str {
+        match self.0 {
+            Market::AlwaysOpen => "UTC",
+            Market::Nyse => "New York",
+        }
+    }
+
     /// A locator: for asking about many instants that mostly lie in the same session.
     pub const fn locator(self) -> SessionLocator {
         SessionLocator {
@@ -361,12 +380,10 @@ impl Calendar {
 
     /// The date whose 24 hours hold the instant, session or not; `None` beyond the years 1 to 9999.
     fn frame_date(self, ts_us: i64) -> Option<SessionDate> {
-        let instant = DateTime::from_timestamp_micros(ts_us)?;
+        let local = self.local_time(ts_us)?;
         match self.0 {
-            Market::AlwaysOpen => SessionDate::from_naive(instant.date_naive()),
+            Market::AlwaysOpen => SessionDate::from_naive(local.date()),
             Market::Nyse => {
-                let offset = New_York.offset_from_utc_datetime(&instant.naive_utc());
-                let local = instant.naive_utc().checked_add_offset(offset.fix())?;
                 let until_midnight = TimeDelta::minutes(i64::from(MIDNIGHT));
                 SessionDate::from_naive(local.checked_add_signed(until_midnight)?.date())
             }

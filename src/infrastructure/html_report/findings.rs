@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::text::{Grouped, Html, counted};
+use super::super::markup::{Grouped, Html, counted};
 use super::{FindingLine, Page, RuleLine};
 
 /// How many characters of a message stand in the open.

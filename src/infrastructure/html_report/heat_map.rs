@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+use super::super::markup::{Grouped, Html, Json, Percent, hundredths, listing};
 use super::Page;
-use super::text::{Grouped, Html, Json, Percent, hundredths, listing};
 
 /// The words for `Cell::reason`.
 const REASONS: [&str; 5] = [

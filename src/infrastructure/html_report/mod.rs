@@ -8,7 +8,8 @@ mod heat_map;
 mod page;
 #[cfg(test)]
 mod tests;
-mod text;
+
+use super::candle_svg::ChartBar;
 
 /// Everything one page shows, in the order in which it shows it.
 #[derive(Debug, Clone, Default)]
@@ -151,23 +152,4 @@ pub struct Chart {
     pub message: String,
     /// The offending bars and some neighbours, in time order.
     pub bars: Vec<ChartBar>,
-}
-
-/// One bar of a chart.
-#[derive(Debug, Clone, Default)]
-pub struct ChartBar {
-    /// When the bar begins; a text that starts as `2024-03-05 14:30` or `2024-03-05` gives short labels.
-    pub time: String,
-    /// The first price.
-    pub open: f64,
-    /// The highest price.
-    pub high: f64,
-    /// The lowest price.
-    pub low: f64,
-    /// The last price.
-    pub close: f64,
-    /// Shares traded.
-    pub volume: f64,
-    /// Whether this is an offending bar.
-    pub is_marked: bool,
 }

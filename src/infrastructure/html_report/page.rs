@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
+use super::super::candle_svg::CANDLE_STYLE;
+use super::super::markup::{Grouped, Html, MissingPercent, counted};
 use super::Page;
-use super::text::{Grouped, Html, MissingPercent, counted};
 
 /// The page's only script. Without it the page shows the same in tables.
 pub(super) const SCRIPT: &str = concat!("\n", include_str!("script.js"));
@@ -42,7 +43,7 @@ impl Page {
              script-src 'sha256-{SCRIPT_SHA256}'; base-uri 'none'; form-action 'none'\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-             <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n",
+             <title>{title}</title>\n<style>{STYLE}{CANDLE_STYLE}</style>\n</head>\n<body>\n<main>\n",
             title = Html(&self.title),
         )?;
         let (mood, verdict) = self.verdict();

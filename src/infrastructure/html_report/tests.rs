@@ -4,12 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use super::charts::{Axis, Candles, DRAWABLE, Moment, PRICE_BOTTOM, PRICE_TOP};
+use super::super::candle_svg::{BarLook, ChartBar, DRAWABLE, MOST_STEPS};
+use super::super::markup::{MissingPercent, Percent};
+use super::charts::{Candles, Moment, PLOT};
 use super::findings::LONG_MESSAGE;
 use super::heat_map::base_36;
 use super::page::{SCRIPT, SCRIPT_SHA256, STYLE};
-use super::text::{MissingPercent, Percent};
 use super::*;
+use crate::domain::chart::PriceScale;
 
 const HOSTILE: &str =
     "</script><img src=x onerror=alert(1)>\"'`&\\\u{0}\u{7}\u{2028}\u{202e}]]>{{0}}";
@@ -28,7 +30,7 @@ fn bar(time: &str, price: f64) -> ChartBar {
         low: price - 1.0,
         close: price + 0.5,
         volume: 1_000.0,
-        is_marked: false,
+        look: BarLook::Plain,
     }
 }
 
@@ -91,7 +93,7 @@ fn page_of(text: &str) -> Page {
             title: text(),
             message: text(),
             bars: vec![ChartBar {
-                is_marked: true,
+                look: BarLook::Marked,
                 ..bar(&text(), 10.0)
             }],
         }],
@@ -174,10 +176,10 @@ fn an_axis_has_a_few_round_steps_at_any_size() {
         (1e-7, 2e-7),
         (-DRAWABLE, DRAWABLE),
     ] {
-        let axis = Axis::over([high, low].into_iter());
+        let axis = PriceScale::over([high, low].into_iter(), MOST_STEPS);
         let steps = (axis.high - axis.low) / axis.step;
         assert!((2.0..=6.0).contains(&steps), "{low} {high}: {steps}");
-        assert!(axis.y(high) >= PRICE_TOP && axis.y(low) <= PRICE_BOTTOM);
+        assert!(PLOT.y(&axis, high) >= PLOT.price_top && PLOT.y(&axis, low) <= PLOT.price_bottom);
     }
 }
 

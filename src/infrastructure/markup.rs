@@ -1,9 +1,9 @@
-//! Texts and numbers as the page shows them; nothing that was written by others becomes a tag.
+//! Texts and numbers as pages and pictures show them; nothing that was written by others becomes a tag.
 
 use std::fmt::{self, Display, Write as _};
 
 /// The counts that are not 0 with their words, `12 not asked, 3 no trade`.
-pub(super) fn listing(counts: &[u64], words: &[&str]) -> String {
+pub(crate) fn listing(counts: &[u64], words: &[&str]) -> String {
     let parts: Vec<_> = (counts.iter().zip(words).rev())
         .filter(|(count, _)| **count > 0)
         .map(|(count, words)| format!("{} {words}", Grouped(*count)))
@@ -11,12 +11,12 @@ pub(super) fn listing(counts: &[u64], words: &[&str]) -> String {
     parts.join(", ")
 }
 
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", Grouped(count), if count == 1 { one } else { many })
 }
 
 /// The whole hundredths of a percent that `part` is of `whole`: rounded down, so that only all of it is 100 %.
-pub(super) fn hundredths(part: u64, whole: u64) -> Option<u64> {
+pub(crate) fn hundredths(part: u64, whole: u64) -> Option<u64> {
     let share = u128::from(part.min(whole)) * 10_000;
     let share = share.checked_div(u128::from(whole))?;
     u64::try_from(share).ok()
@@ -39,7 +39,7 @@ fn visible(c: char) -> char {
 }
 
 /// A text inside HTML or SVG, between tags or within a quoted attribute.
-pub(super) struct Html<'a>(pub(super) &'a str);
+pub(crate) struct Html<'a>(pub(crate) &'a str);
 
 impl Display for Html<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,7 +58,7 @@ impl Display for Html<'_> {
 }
 
 /// A JSON string inside a script element: no character of it can end the element.
-pub(super) struct Json<'a>(pub(super) &'a str);
+pub(crate) struct Json<'a>(pub(crate) &'a str);
 
 impl Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +74,7 @@ impl Display for Json<'_> {
 }
 
 /// A count with a comma before every three digits.
-pub(super) struct Grouped(pub(super) u64);
+pub(crate) struct Grouped(pub(crate) u64);
 
 impl Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,7 +90,7 @@ impl Display for Grouped {
 }
 
 /// The share of a part in a whole; a dash when the whole is nothing.
-pub(super) struct Percent(pub(super) u64, pub(super) u64);
+pub(crate) struct Percent(pub(crate) u64, pub(crate) u64);
 
 impl Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,7 +102,7 @@ impl Display for Percent {
 }
 
 /// As `Percent`, for what is missing: a little is never shown as none.
-pub(super) struct MissingPercent(pub(super) u64, pub(super) u64);
+pub(crate) struct MissingPercent(pub(crate) u64, pub(crate) u64);
 
 impl Display for MissingPercent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
