@@ -90,6 +90,9 @@ pub(super) enum Command {
     /// Ask the lake in SQL: bars_1m to bars_1d, calendar, gaps, jobs, findings, quarantine, revisions
     #[command(after_help = QUERY_EXAMPLES)]
     Query(QueryArgs),
+    /// Write bars to CSV, Parquet, Arrow or LEAN's folders, sparse or filled
+    #[command(after_help = super::export::EXAMPLES)]
+    Export(super::export::ExportArgs),
     /// What runs did, how fast, and how fresh and complete the bars are, beside what is usual
     #[command(after_help = METRICS_EXAMPLES, args_conflicts_with_subcommands = true)]
     Metrics(MetricsArgs),

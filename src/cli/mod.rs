@@ -8,6 +8,7 @@ mod dates;
 mod demo;
 mod doctor;
 pub mod exit;
+mod export;
 mod fake_alpaca;
 mod gaps;
 mod ingest;
@@ -108,6 +109,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Repair(args) => repair::run(&session, &args),
         Command::Jobs(args) => jobs::run(&session, args.command),
         Command::Query(args) => query::run(&session, &args),
+        Command::Export(args) => export::run(&session, &args),
         Command::Metrics(args) => metrics::run(&session, &args),
         Command::Doctor(args) => doctor::run(&session, &args),
         Command::Config(args) => config_show::run(&session, &args),
