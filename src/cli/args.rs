@@ -67,6 +67,9 @@ pub(super) enum Command {
     /// Fetch what is missing, and nothing else
     #[command(after_help = INGEST_EXAMPLES)]
     Ingest(IngestArgs),
+    /// Take minute bars from CSV, Parquet or LEAN's files
+    #[command(after_help = super::import::EXAMPLES)]
+    Import(super::import::ImportArgs),
     /// Make 5m, 15m, 1h, 1d and other bars from minutes, where something changed
     #[command(after_help = AGGREGATE_EXAMPLES)]
     Aggregate(AggregateArgs),

@@ -11,6 +11,7 @@ pub mod exit;
 mod export;
 mod fake_alpaca;
 mod gaps;
+mod import;
 mod ingest;
 mod jobs;
 mod logging;
@@ -102,6 +103,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
     match command {
         Command::Demo(args) => demo::run(&session, &args),
         Command::Ingest(args) => ingest::run(&session, &args),
+        Command::Import(args) => import::run(&session, &args),
         Command::Aggregate(args) => aggregate::run(&session, &args),
         Command::Validate(args) => validate::run(&session, &args),
         Command::Status(args) => status::run(&session, &args),
