@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use marketpipe::infrastructure::fake_alpaca::Tape;
+
 use crate::support::lab::{Lab, Ran, files_below, made_up};
 use crate::support::lean::read_zip;
 
@@ -10,7 +12,18 @@ const LAST: &str = "2024-07-05";
 
 /// Two symbols of a week with a half day and a holiday; the thin one has silent minutes.
 fn lab() -> Lab {
-    let lab = Lab::with_made_up(&["AAPL", "BRK.B"], "2024-07-01", "2024-07-08");
+    let mut tape = Tape::new();
+    let all = |symbol: &str| made_up(symbol, "2024-07-01", "2024-07-08");
+    let thin = all("BRK.B").into_iter().enumerate();
+    let thin: Vec<_> = thin
+        .filter(|(at, _)| at % 5 > 1)
+        .map(|(_, bar)| bar)
+        .collect();
+    for feed in ["sip", "iex"] {
+        tape.insert(feed, "AAPL", all("AAPL"));
+        tape.insert(feed, "BRK.B", thin.clone());
+    }
+    let lab = Lab::with_tape(tape);
     lab.ingest("AAPL,BRK.B", FIRST, LAST);
     lab
 }
@@ -336,7 +349,7 @@ fn lean_s_folders_are_the_same_bytes_each_time() {
 
 #[test]
 fn a_price_that_lean_cannot_hold_is_named_and_nothing_is_written() {
-    let mut tape = marketpipe::infrastructure::fake_alpaca::Tape::new();
+    let mut tape = Tape::new();
     let mut bars = made_up("AAPL", FIRST, FIRST);
     let odd = bars.len() / 2;
     bars[odd].high = 5_000.123_45;

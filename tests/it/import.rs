@@ -246,7 +246,7 @@ fn only_sessions_with_a_row_count_as_asked_for() {
     let gaps = query(
         &lab,
         "x",
-        "select first_session, reason, minutes from gaps where first_session < '2024-07-04' order by start, reason",
+        "select first_session, reason, minutes from gaps where first_session < '2024-07-04' order by start_ts, reason",
     );
     assert_eq!(
         gaps,
@@ -378,7 +378,7 @@ fn parquet_of_other_writers_is_read_by_its_types() {
     let lab = lab();
     lab.done(&[
         "query",
-        "select ts as when, symbol as ticker, open::float as o, high as h, low as l, close as c, volume::bigint as v from bars_1m",
+        "select ts as when, symbol as ticker, open as o, high as h, low as l, close as c, volume::bigint as v from bars_1m",
         "--output",
         "other.parquet",
     ]);

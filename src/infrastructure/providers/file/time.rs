@@ -128,7 +128,7 @@ impl TimeRule {
 }
 
 fn in_microseconds(seconds: i64, nanoseconds: u32, text: &str) -> Result<i64, String> {
-    if nanoseconds % 1_000 != 0 || nanoseconds >= 1_000_000_000 {
+    if !nanoseconds.is_multiple_of(1_000) || nanoseconds >= 1_000_000_000 {
         return Err(too_fine(text));
     }
     let whole_us = seconds.checked_mul(1_000_000);
