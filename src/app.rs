@@ -21,7 +21,7 @@ use crate::domain::ports::{
     FindingRepository, JobRepository, MarketDataProvider, OhlcvRepository, PartitionFile,
     ProviderError, StoreError, StoreErrorKind,
 };
-use crate::domain::{Dataset, Symbol};
+use crate::domain::{Dataset, Symbol, Timeframe};
 use crate::infrastructure::clock::SystemClock;
 use crate::infrastructure::duckdb::tables::{self, QueryTable};
 use crate::infrastructure::duckdb::{
@@ -436,9 +436,23 @@ impl App {
         if frames.is_empty() {
             return Ok(0);
         }
+        self.stale_files(stores, frames, selection, events)
+    }
+
+    /// The same for the frames `frames` of a selection.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn stale_files(
+        &self,
+        stores: &Stores,
+        frames: Vec<Timeframe>,
+        selection: BarSelection,
+        events: Arc<dyn EventPublisher>,
+    ) -> Result<usize, AppError> {
         let config = &self.config.aggregation;
         let request = AggregationRequest {
-            dataset: None,
+            dataset: selection.dataset,
             symbols: selection.symbols,
             sessions: selection.sessions,
             frames: FrameChoice::Exactly(frames),

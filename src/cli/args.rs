@@ -71,6 +71,9 @@ pub(super) enum Command {
     /// Fetch what is missing, and nothing else
     #[command(after_help = INGEST_EXAMPLES)]
     Ingest(IngestArgs),
+    /// Take minute bars from CSV, Parquet or LEAN's files
+    #[command(after_help = super::import::EXAMPLES)]
+    Import(super::import::ImportArgs),
     /// Make 5m, 15m, 1h, 1d and other bars from minutes, where something changed
     #[command(after_help = AGGREGATE_EXAMPLES)]
     Aggregate(AggregateArgs),
@@ -97,6 +100,9 @@ pub(super) enum Command {
     /// Ask the lake in SQL: bars_1m to bars_1d, calendar, gaps, jobs, findings, quarantine, revisions
     #[command(after_help = QUERY_EXAMPLES)]
     Query(QueryArgs),
+    /// Write bars to CSV, Parquet, Arrow or LEAN's folders, sparse or filled
+    #[command(after_help = super::export::EXAMPLES)]
+    Export(super::export::ExportArgs),
     /// What runs did, how fast, and how fresh and complete the bars are, beside what is usual
     #[command(after_help = METRICS_EXAMPLES, args_conflicts_with_subcommands = true)]
     Metrics(MetricsArgs),

@@ -107,7 +107,9 @@ fn resume(session: &CliSession, id: i64, limits: RunLimits) -> Result<Exit, CliE
         CliError::new(Exit::Storage, message).with_hint("run its command again")
     })?;
     let Some(order) = order else {
-        let message = format!("job {id} was made by an older version, which kept no request");
+        let message = format!(
+            "job {id} cannot go on by itself: it is an import, or an older version made it"
+        );
         return Err(CliError::new(Exit::Usage, message)
             .with_hint(format!("run its command again: {}", job.request())));
     };

@@ -9,8 +9,10 @@ mod dates;
 mod demo;
 mod doctor;
 pub mod exit;
+mod export;
 mod fake_alpaca;
 mod gaps;
+mod import;
 mod ingest;
 mod init;
 mod jobs;
@@ -123,5 +125,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
         Command::Chart(args) => chart::run(&session()?, &args),
+        Command::Import(args) => import::run(&session()?, &args),
+        Command::Export(args) => export::run(&session()?, &args),
     }
 }

@@ -9,7 +9,7 @@ use super::aggregate;
 use super::args::LimitArgs;
 use super::dates::{read_date, read_range};
 use super::exit::{CliError, Exit};
-use super::session::CliSession;
+use super::session::{CliSession, MeasuredRun};
 use super::stopping::Stopping;
 use super::{summary, validate};
 use crate::app::{ProviderChoice, Stores};
@@ -277,9 +277,6 @@ impl IngestOrder {
         let run = session.begin_run(&stores, RunCommand::Ingest);
         let dataset = provider.profile().dataset.clone();
         let plan = plan_ingest(&request, provider.profile(), Some(stores.ledger.as_ref()))?;
-        let sessions = Touched::sessions(&request, &plan);
-        let coordinator = app.coordinator(&stores, provider, publisher);
-        let worker = app.worker()?;
         let job = match resumed {
             Some(job) => JobStart::Resumed(Box::new(job)),
             None => JobStart::New(JobRequest {
@@ -287,16 +284,62 @@ impl IngestOrder {
                 spec: Some(self.to_spec()?),
             }),
         };
-        let options = IngestOptions {
-            parallel_units: app.config().parallel_units,
-            outage_pause: app.config().http.probe_after,
+        let work = Work {
+            run,
+            stores,
+            request,
+            plan,
+            provider,
+            job,
             shrink: if self.accept_shrink {
                 ShrinkPolicy::Accept
             } else {
                 ShrinkPolicy::Refuse
             },
+            parallel_units: app.config().parallel_units,
+        };
+        work.carry_out(session, limits)
+    }
+}
+
+/// A planned ingest.
+pub(super) struct Work<'a> {
+    pub(super) run: MeasuredRun<'a>,
+    pub(super) stores: Stores,
+    pub(super) request: IngestRequest,
+    pub(super) plan: IngestPlan,
+    pub(super) provider: Arc<dyn MarketDataProvider>,
+    pub(super) job: JobStart,
+    pub(super) shrink: ShrinkPolicy,
+    /// Units fetched at the same time.
+    pub(super) parallel_units: usize,
+}
+
+impl Work<'_> {
+    /// Fetches and commits what is planned, until it is done or told to end.
+    pub(super) fn carry_out(
+        self,
+        session: &CliSession,
+        limits: RunLimits,
+    ) -> Result<Ran, CliError> {
+        let Self {
+            run,
+            stores,
+            request,
+            plan,
+            provider,
+            ..
+        } = self;
+        let app = &session.app;
+        let sessions = Touched::sessions(&request, &plan);
+        let coordinator = app.coordinator(&stores, provider, session.events());
+        let worker = app.worker()?;
+        let options = IngestOptions {
+            parallel_units: self.parallel_units,
+            outage_pause: app.config().http.probe_after,
+            shrink: self.shrink,
             owner: worker.owner.clone(),
-            job,
+            job: self.job,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -62,7 +62,7 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
         Some(destination) => {
             let path = destination.path().display().to_string();
             destination
-                .write(&query_session, &sql)
+                .write(|sink| query_session.select(&sql, sink))
                 .map(|(rows, bytes)| {
                     session.say(&format!(
                         "{} rows, {} in {path}",

@@ -1,4 +1,4 @@
-//! `query --output`: rows into a file that is complete or not there. Knows the formats by their extensions.
+//! `query --output` and `export`: rows into a file that is complete or not there. Knows the formats by their extensions.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
@@ -15,7 +15,7 @@ use super::exit::{CliError, Exit};
 use super::output::OutputFormat;
 use super::query::Printer;
 use crate::infrastructure::disk::beside;
-use crate::infrastructure::duckdb::{QueryError, QuerySession, RowSink};
+use crate::infrastructure::duckdb::RowSink;
 use crate::infrastructure::lake::DataDirectory;
 
 /// Whether the folder of the file at `path`, links followed, is `folder` or below it.
@@ -42,9 +42,15 @@ pub(super) fn refuse_in_data_folder(
     ))
 }
 
+/// Refuses to replace what nobody said may be replaced.
+pub(super) fn exists(path: &Path) -> CliError {
+    CliError::new(Exit::Usage, format!("{} exists", path.display()))
+        .with_hint("name another file, or replace it with --force")
+}
+
 /// How a file is written.
-#[derive(Debug, Clone, Copy)]
-enum FileFormat {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileFormat {
     Parquet,
     Arrow,
     Text(OutputFormat),
@@ -58,7 +64,8 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// The file at `path`, which is replaced only when that is wanted and never lies in the data folder `kept`.
+    /// The file at `path`, whose ending names its format; it is replaced only when that is wanted and never lies in the
+    /// data folder `kept`.
     pub(super) fn at(path: &Path, replaces: bool, kept: &Path) -> Result<Self, CliError> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         let format = match extension.map(str::to_ascii_lowercase).as_deref() {
@@ -73,15 +80,23 @@ impl Destination {
                     .with_hint("known are .parquet, .csv, .json, .jsonl and .arrow"));
             }
         };
+        Self::in_format(path, format, replaces, kept)
+    }
+
+    /// The same, whatever its ending.
+    pub(super) fn in_format(
+        path: &Path,
+        format: FileFormat,
+        replaces: bool,
+        kept: &Path,
+    ) -> Result<Self, CliError> {
         if lies_below(path, kept) {
             let message = format!("{} lies in the data folder", path.display());
             return Err(CliError::new(Exit::Usage, message)
                 .with_hint("what is kept there is replaced by ingests and aggregations alone; name another folder"));
         }
         if !replaces && path.symlink_metadata().is_ok() {
-            let message = format!("{} exists", path.display());
-            return Err(CliError::new(Exit::Usage, message)
-                .with_hint("name another file, or replace it with --force"));
+            return Err(exists(path));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -95,10 +110,13 @@ impl Destination {
         &self.path
     }
 
-    /// Runs the query into a file beside and moves it to its place when it is complete; returns rows and bytes.
-    pub(super) fn write(self, query: &QuerySession, sql: &str) -> Result<(u64, u64), QueryError> {
+    /// Lets `send` write rows into a file beside and moves it to its place when it is complete; returns rows and bytes.
+    pub(super) fn write<E: From<io::Error>>(
+        self,
+        send: impl FnOnce(&mut dyn RowSink) -> Result<(), E>,
+    ) -> Result<(u64, u64), E> {
         let beside = beside(&self.path);
-        let written = self.write_to(&beside, query, sql).and_then(|rows| {
+        let written = self.write_to(&beside, send).and_then(|rows| {
             let bytes = fs::metadata(&beside)?.len();
             if self.replaces {
                 fs::rename(&beside, &self.path)?;
@@ -115,13 +133,17 @@ impl Destination {
         written
     }
 
-    fn write_to(&self, path: &Path, query: &QuerySession, sql: &str) -> Result<u64, QueryError> {
+    fn write_to<E: From<io::Error>>(
+        &self,
+        path: &Path,
+        send: impl FnOnce(&mut dyn RowSink) -> Result<(), E>,
+    ) -> Result<u64, E> {
         let mut out = File::create_new(path).map(BufWriter::new)?;
         let mut rows = 0;
         match self.format {
             FileFormat::Text(format) => {
                 let mut printer = Printer::new(format, &mut out, None);
-                query.select(sql, &mut counted(&mut printer, &mut rows))?;
+                send(&mut counted(&mut printer, &mut rows))?;
                 printer.finish()?;
             }
             FileFormat::Parquet => {
@@ -129,7 +151,7 @@ impl Destination {
                     out: Some(&mut out),
                     writer: None,
                 };
-                query.select(sql, &mut counted(&mut sink, &mut rows))?;
+                send(&mut counted(&mut sink, &mut rows))?;
                 if let Some(writer) = sink.writer {
                     writer.close().map_err(io::Error::other)?;
                 }
@@ -139,7 +161,7 @@ impl Destination {
                     out: Some(&mut out),
                     writer: None,
                 };
-                query.select(sql, &mut counted(&mut sink, &mut rows))?;
+                send(&mut counted(&mut sink, &mut rows))?;
                 if let Some(mut writer) = sink.writer {
                     writer.finish().map_err(io::Error::other)?;
                 }
@@ -152,11 +174,11 @@ impl Destination {
 }
 
 /// Counts the rows on their way to `sink`.
-fn counted<'a>(sink: &'a mut dyn RowSink, rows: &'a mut u64) -> Counted<'a> {
+pub(super) fn counted<'a>(sink: &'a mut dyn RowSink, rows: &'a mut u64) -> Counted<'a> {
     Counted { sink, rows }
 }
 
-struct Counted<'a> {
+pub(super) struct Counted<'a> {
     sink: &'a mut dyn RowSink,
     rows: &'a mut u64,
 }

@@ -209,7 +209,8 @@ fn narrow_to_job(
         .spec()
         .and_then(|spec| IngestOrder::from_spec(spec).ok());
     let Some(order) = order else {
-        let message = format!("job {id} was made by an older version, which kept no request");
+        let message =
+            format!("job {id} kept no request: it is an import, or an older version made it");
         return Err(CliError::new(Exit::Usage, message)
             .with_hint("name --symbols, --start and --end instead"));
     };

@@ -256,6 +256,14 @@ impl AggregationSpec {
         )
     }
 
+    /// The anchor that a spec's canonical words name.
+    pub fn anchor_of(canonical: &str) -> Anchor {
+        match canonical.contains(" anchor=clock ") {
+            true => Anchor::Clock,
+            false => Anchor::Open,
+        }
+    }
+
     /// SHA-256 of [`canonical`](Self::canonical), hexadecimal.
     pub fn hash(&self) -> String {
         hex_sha256(self.canonical())
@@ -389,6 +397,9 @@ mod tests {
         let words = "v1 frame=1h anchor=open segments=overnight+pre+regular+post closing_auction=exclude calendar=";
         assert!(spec.canonical().starts_with(words), "{}", spec.canonical());
         assert_eq!(spec.hash().len(), 64);
+        assert_eq!(AggregationSpec::anchor_of(&spec.canonical()), Anchor::Open);
+        let clock = spec.canonical().replace("=open", "=clock");
+        assert_eq!(AggregationSpec::anchor_of(&clock), Anchor::Clock);
         let crypto = AggregationSpec::new(
             Timeframe::H1,
             AggregationChoice::default(),

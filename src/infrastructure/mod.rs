@@ -7,6 +7,7 @@ pub mod csv_report;
 pub(crate) mod disk;
 pub mod duckdb;
 pub mod events;
+pub mod export;
 pub mod fake_alpaca;
 pub mod host;
 pub mod html_report;

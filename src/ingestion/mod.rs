@@ -5,6 +5,7 @@
 mod committer;
 pub mod completeness;
 pub mod coordinator;
+pub mod exact_plan;
 mod fetch;
 mod fetchers;
 mod judge;

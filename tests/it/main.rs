@@ -20,10 +20,12 @@ mod calendar_oracle;
 mod chart;
 mod docs;
 mod engines;
+mod export;
 #[cfg(unix)]
 mod fault;
 mod faults;
 mod first_steps;
+mod import;
 mod incremental;
 mod jobs;
 mod kills;

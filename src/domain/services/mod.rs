@@ -1,5 +1,6 @@
 //! Domain services: pure calculations over batches. They read no store and no clock.
 
+pub mod fill;
 pub mod market_data_validation;
 pub mod ohlcv_calculation;
 

@@ -299,9 +299,14 @@ fn decode_minutes(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), File
 /// The columns of a file and its footer, which agree on the number of rows.
 fn decode_columns(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), FileError> {
     // On damaged pages the reader panics instead of returning an error (seen with parquet 60.1); nothing of
-    // it outlives the call, and nobody takes it for a mistake of the program.
-    silently(|| std::panic::catch_unwind(|| decode_trusting(bytes)))
-        .unwrap_or(Err(FileError::Unreadable))
+    // it outlives the call.
+    catch_panic(|| decode_trusting(bytes)).unwrap_or(Err(FileError::Unreadable))
+}
+
+/// Does `work` on foreign bytes with a reader that may panic; `None` when it did. Nobody takes that for a mistake of the
+/// program. What `work` has changed must not be used afterwards.
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+    silently(|| std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))).ok()
 }
 
 thread_local! {
