@@ -111,7 +111,7 @@ pub(super) enum Command {
     Doctor(DoctorArgs),
     /// Keep the lake of this moment, for readers that know no lock; nothing is copied
     #[command(
-        after_help = "Examples:\n  marketpipe snapshot\n  marketpipe snapshot --name before-repair\n  marketpipe snapshot list\n  marketpipe snapshot drop before-repair\n\nA snapshot is a data directory below snapshots/, of hard links to the lake's files, a copy of the database and a manifest with\nevery file's SHA-256. The lake replaces files and never changes one, so a snapshot stays as it was. It takes room as far as\nthe lake has moved on.",
+        after_help = "Examples:\n  marketpipe snapshot\n  marketpipe snapshot --name before-repair\n  marketpipe snapshot list\n  marketpipe snapshot drop before-repair\n\nA snapshot is a data directory below snapshots/, of hard links to the lake's files, a copy of the database and a manifest with every file's SHA-256. The lake replaces files and never changes one, so a snapshot stays as it was. It takes room as far as the lake has moved on.",
         args_conflicts_with_subcommands = true
     )]
     Snapshot(SnapshotArgs),
@@ -159,8 +159,8 @@ Examples:
   marketpipe ingest --symbols-file sp500.txt --provider iex --dry-run
   marketpipe ingest --symbols AAPL --provider synthetic --start 2024-07-01
 
-Dates are session dates, both inside; instants such as 2024-07-01T13:30:00Z make a half-open range.
-Without dates: from the last settled session on, or the last 30 days for a new symbol, up to now.
+Dates are session dates, both inside; instants such as 2024-07-01T13:30:00Z make a half-open range. \
+Without dates: from the last settled session on, or the last 30 days for a new symbol, up to now. \
 Credentials: APCA_API_KEY_ID and APCA_API_SECRET_KEY.";
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -169,7 +169,7 @@ Examples:
   marketpipe doctor --deep
   marketpipe doctor --rebuild-catalog
 
-Looks and changes nothing, unless --rebuild-catalog is given. Exit code 7: something is lost or damaged; 5: the
+Looks and changes nothing, unless --rebuild-catalog is given. Exit code 7: something is lost or damaged; 5: the \
 configuration is wrong. `marketpipe validate` looks at what the bars say; this looks at what holds them.";
 
 const AGGREGATE_EXAMPLES: &str = "\
@@ -179,8 +179,8 @@ Examples:
   marketpipe aggregate --check
   marketpipe aggregate --check --sample 20
 
-Buckets begin at the start of each segment (pre, regular, post, overnight) and never cross its end; 1d is the regular
-session. One file for each symbol, frame and year; exactly those are made whose minutes or spec changed. The lake keeps one
+Buckets begin at the start of each segment (pre, regular, post, overnight) and never cross its end; 1d is the regular \
+session. One file for each symbol, frame and year; exactly those are made whose minutes or spec changed. The lake keeps one \
 kind of bars a frame: another --anchor replaces the 1h, 2h and 4h bars. [aggregation] in the configuration has the defaults.";
 
 const VALIDATE_EXAMPLES: &str = "\
@@ -191,8 +191,8 @@ Examples:
   marketpipe validate --rules
   marketpipe validate ack 0f3c9a1b2d4e --reason 'halted, see the exchange'
 
-Each run leaves a CSV report in reports/ of the data folder; `query` has the same as the view `findings`. Acknowledged findings
-stay silent until their bar changes. Exit code 4: findings at or above --fail-on, or a series with more missing minutes than
+Each run leaves a CSV report in reports/ of the data folder; `query` has the same as the view `findings`. Acknowledged findings \
+stay silent until their bar changes. Exit code 4: findings at or above --fail-on, or a series with more missing minutes than \
 --max-missing-pct. [validation] in the configuration has thresholds and severities.";
 
 const GAPS_EXAMPLES: &str = "\
@@ -201,8 +201,8 @@ Examples:
   marketpipe gaps --reason 'not asked'
   marketpipe gaps --min-minutes 5 --format json
 
-Reasons: not asked, no trade (asked, and the provider had no bar), quarantined (its only row broke a rule), not entitled
-(the plan did not include it or something asked for with it). Weekends, holidays and the afternoon of a half day are no gaps.
+Reasons: not asked, no trade (asked, and the provider had no bar), quarantined (its only row broke a rule), not entitled \
+(the plan did not include it or something asked for with it). Weekends, holidays and the afternoon of a half day are no gaps. \
 Without dates: from the first session that was ever asked for up to now.";
 
 const REPAIR_EXAMPLES: &str = "\
@@ -211,7 +211,7 @@ Examples:
   marketpipe repair --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-31
   marketpipe repair --empty --start 2024-07-01
 
-Every dataset is asked of the provider that it came from, for what `gaps` shows as not asked, as not entitled, or as
+Every dataset is asked of the provider that it came from, for what `gaps` shows as not asked, as not entitled, or as \
 provisional. Rows in quarantine are asked for again by `ingest --refresh`.";
 
 const METRICS_EXAMPLES: &str = "\
@@ -222,8 +222,8 @@ Examples:
   marketpipe metrics --textfile /var/lib/node_exporter/textfile/marketpipe.prom
   marketpipe metrics serve
 
-Figures add up over --since. `usual` is the median of the up to four spans of that length before, of what is stored the value at
-the span's start. `sessions_behind` counts sessions that have closed since the newest bar's: a weekend is not stale.
+Figures add up over --since. `usual` is the median of the up to four spans of that length before, of what is stored the value at \
+the span's start. `sessions_behind` counts sessions that have closed since the newest bar's: a weekend is not stale. \
 [metrics] in the configuration says how long measurements are kept; totals are kept for ever.";
 
 const QUERY_EXAMPLES: &str = "\
@@ -236,8 +236,8 @@ Examples:
   marketpipe query \"from bars_1d where symbol = 'AAPL'\" --output aapl.parquet
   marketpipe query \"from bars('10m', anchor := 'clock') where session_date = '2024-07-02'\"
 
-Views: bars_1m, bars_5m, bars_15m, bars_1h, bars_1d and those of the other frames hold what `ingest` and `aggregate` keep;
-bars('10m') makes bars of any frame from minutes as they are asked for. findings has what `validate` found.
+Views: bars_1m, bars_5m, bars_15m, bars_1h, bars_1d and those of the other frames hold what `ingest` and `aggregate` keep; \
+bars('10m') makes bars of any frame from minutes as they are asked for. findings has what `validate` found. \
 Times are TIMESTAMP in UTC.
 Conditions on symbol, session_date and ts, joined by AND, keep other files unopened. One reading statement; no file, network or write access from SQL.";
 

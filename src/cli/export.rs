@@ -30,10 +30,10 @@ Examples:
   marketpipe export --symbols @tech --fill ffill --segment regular --label right --tz America/New_York --output bars.csv
   marketpipe export --symbols AAPL --to lean --output lean-data
 
-Rows come symbol by symbol in order of time; a file is complete or not there. --fill null and --fill ffill add a row for every
-bar that regular hours should have and have not, in sessions that the provider was asked for, and a column `filled`: without
-values, or with the last close as all four prices and volume 0, never before the first bar. Pre- and post-market stay as they are.
-Sessions never asked for are named on stderr and never filled. LEAN holds 1m, 1h and 1d, prices of four decimals and whole
+Rows come symbol by symbol in order of time; a file is complete or not there. --fill null and --fill ffill add a row for every \
+bar that regular hours should have and have not, in sessions that the provider was asked for, and a column `filled`: without \
+values, or with the last close as all four prices and volume 0, never before the first bar. Pre- and post-market stay as they are. \
+Sessions never asked for are named on stderr and never filled. LEAN holds 1m, 1h and 1d, prices of four decimals and whole \
 volumes; what does not fit is refused, nothing is rounded. Exit code 3: something that was asked for is not there.";
 
 /// Sessions and symbols that a message names; the others are counted.

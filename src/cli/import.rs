@@ -33,9 +33,9 @@ Examples:
   marketpipe import lean-data/equity/usa/minute --from lean --dataset-name lean
   marketpipe import bars.csv --label right --ts-unit ms --dataset-name vendor --adjustment split --aggregate
 
-Bars go to the dataset import/NAME/ADJUSTMENT. Every session of which the files have a row counts as asked for, and each of them
-whole: name files that share a session in one import, and correct a session by importing all of it again. Sessions without a row
-stay unknown. The same file twice changes nothing. Rows in any order; of two for one minute the later one counts. Bars that break
+Bars go to the dataset import/NAME/ADJUSTMENT. Every session of which the files have a row counts as asked for, and each of them \
+whole: name files that share a session in one import, and correct a session by importing all of it again. Sessions without a row \
+stay unknown. The same file twice changes nothing. Rows in any order; of two for one minute the later one counts. Bars that break \
 a rule go to quarantine; lines that cannot be read are named and make exit code 3. Rows that `export --fill` filled in are left out.";
 
 /// The name under which imports are kept.

@@ -30,9 +30,9 @@ Examples:
   marketpipe chart AAPL --start 2024-01-01 --html aapl.html
   marketpipe chart AAPL --timeframe 1d --format csv
 
-Without dates: the last five sessions that are held. Without --timeframe: the finest frame that fits; bars that are not kept by
-`aggregate` are made of minutes. Rising candles are thin, falling ones full. Nothing is interpolated: where a regular minute is
-missing the time axis is broken, and the last line says how many are missing and why, as `gaps` does. Times are the
+Without dates: the last five sessions that are held. Without --timeframe: the finest frame that fits; bars that are not kept by \
+`aggregate` are made of minutes. Rising candles are thin, falling ones full. Nothing is interpolated: where a regular minute is \
+missing the time axis is broken, and the last line says how many are missing and why, as `gaps` does. Times are the \
 exchange's.";
 
 /// Arguments of `chart`.

@@ -178,6 +178,7 @@ fn json_has_the_documented_fields_and_types() {
         let arguments = match command.as_str() {
             "ingest" | "ingest --dry-run" | "aggregate" | "query" => continue,
             "jobs show" => "jobs show 1".into(),
+            "chart" => "chart AAPL".into(),
             "metrics history" => "metrics history rows_new".into(),
             other => other.to_owned(),
         };
