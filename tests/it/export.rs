@@ -86,7 +86,11 @@ fn a_file_is_replaced_only_when_that_is_wanted_and_never_in_the_data_folder() {
     assert_eq!(std::fs::read_to_string(path).unwrap(), "mine");
     export(&lab, &["--output", path, "--force"]);
     assert_ne!(std::fs::read_to_string(path).unwrap(), "mine");
-    for (to, name) in [("csv", "lake/a.csv"), ("lean", "lake")] {
+    for (to, name) in [
+        ("csv", "lake/a.csv"),
+        ("lean", "lake"),
+        ("lean", "not/there/yet"),
+    ] {
         let inside = lab.data().join(name);
         let refused = lab.run(&["export", "--to", to, "--output", inside.to_str().unwrap()]);
         assert_eq!(refused.code, 2, "{to}: {}", refused.stderr);

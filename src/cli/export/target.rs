@@ -90,9 +90,10 @@ impl Target {
                     let message = format!("LEAN has no folder for {}", args.timeframe);
                     CliError::new(Exit::Usage, message).with_hint("it knows 1m, 1h and 1d")
                 })?;
-                // The folder itself may not exist yet; what lies in it counts.
-                refuse_in_data_folder(&path.join("equity"), &session.app.directory())?;
-                refuse_in_data_folder(path, &session.app.directory())?;
+                // Folders that do not exist yet are made: the nearest one that does says where they will lie.
+                let nearest = path.ancestors().find(|folder| folder.exists());
+                let nearest = nearest.unwrap_or(Path::new("."));
+                refuse_in_data_folder(&nearest.join("equity"), &session.app.directory())?;
                 return Ok(Self::Lean {
                     root: path.to_owned(),
                     frame,

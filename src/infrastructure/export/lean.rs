@@ -130,6 +130,8 @@ impl LeanWriter {
     pub fn new(root: &Path, frame: LeanFrame) -> Result<Self, LeanError> {
         disk::create_folders(root, Access::Readable)?;
         let staging = disk::beside(&root.join("export"));
+        // What a dead process of the same number left there is of no use.
+        _ = fs::remove_dir_all(&staging);
         disk::create_folders(&staging, Access::Private)?;
         Ok(Self {
             frame,

@@ -146,8 +146,7 @@ impl Collector {
             (Some(only), _) => return Ok(only.clone()),
             (None, written) => written.unwrap_or_default().trim(),
         };
-        if let Some((text, symbol)) = self.latest.as_ref().filter(|(text, _)| text == written) {
-            debug_assert!(text == written);
+        if let Some((_, symbol)) = self.latest.as_ref().filter(|(text, _)| text == written) {
             return Ok(symbol.clone());
         }
         let symbol: Symbol = written
