@@ -12,7 +12,7 @@ use super::fake_alpaca::{made_up_bars, tape_bars};
 use super::ingest::order_of;
 use super::order::RunLimits;
 use super::output::with_thousands;
-use super::session::CliSession;
+use super::session::{CliSession, terminal_width};
 use super::sparkline::sparkline;
 use super::summary;
 use super::symbols::read_legal_symbols;
@@ -47,6 +47,9 @@ const CANDLES: (&str, &str) = ("2024-07-01", "2024-07-03");
 
 const CHART_WIDTH: usize = 60;
 
+/// Characters beside a line of prices: symbol, first, last, number of minutes.
+const BESIDE_CHART: usize = 52;
+
 /// How long to wait for another process in the demo's folder.
 const WAIT_S: u64 = 30;
 
@@ -58,7 +61,7 @@ pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliErro
         .unwrap_or_else(|| PathBuf::from("marketpipe-demo"));
     let symbols = read_legal_symbols(session, &[SYMBOLS.to_owned()])?;
     let server = start_server(&symbols)?;
-    let demo = session.with_config(demo_config(&folder, &server)?);
+    let demo = session.with_config(demo_config(session, &folder, &server)?);
 
     say(&demo, "MarketPipe demo: made-up bars, the real pipeline\n");
     say(
@@ -105,7 +108,11 @@ pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliErro
 }
 
 /// The configuration of the demo alone: neither the user's file nor the user's credentials take part.
-fn demo_config(folder: &Path, server: &FakeAlpaca) -> Result<Config, CliError> {
+fn demo_config(
+    session: &CliSession,
+    folder: &Path,
+    server: &FakeAlpaca,
+) -> Result<Config, CliError> {
     let file = folder.join("marketpipe.toml");
     let is_fresh = std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
     let is_the_demos = std::fs::read_to_string(&file).is_ok_and(|text| text == DEMO_CONFIG);
@@ -133,6 +140,8 @@ fn demo_config(folder: &Path, server: &FakeAlpaca) -> Result<Config, CliError> {
     let flags = Flags {
         data_dir: Some(folder.to_owned()),
         config: Some(file),
+        // How things are shown is the terminal's and the user's, for the demo as well.
+        color: Some(session.app.config().color),
         ..Flags::default()
     };
     Ok(Config::load(&flags, &environment)?)
@@ -270,6 +279,11 @@ fn indented(text: &str) -> String {
 }
 
 fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(), CliError> {
+    let width = terminal_width().map_or(CHART_WIDTH, |width| {
+        usize::from(width)
+            .saturating_sub(BESIDE_CHART)
+            .clamp(8, CHART_WIDTH)
+    });
     for symbol in symbols {
         let selection = BarSelection {
             symbols: vec![symbol.clone()],
@@ -293,7 +307,7 @@ fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(),
             session,
             &format!(
                 "   {symbol}  {open:>8.2} {} {close:<8.2} {rows} regular minutes",
-                sparkline(&closes, CHART_WIDTH)
+                sparkline(&closes, width)
             ),
         );
     }

@@ -213,6 +213,8 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
         .env("NO_COLOR", "1")
         .output();
     assert!(!output.unwrap().stdout.contains(&0x1b));
+    let demo = lab.done(&["demo", "--color", "always"]);
+    assert!(demo.stdout.contains("\u{1b}[31m"), "{}", demo.stdout);
 }
 
 #[test]
