@@ -10,6 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::cli::read_range;
 use crate::config::{Config, EXAMPLE_FILE};
 use crate::domain::instant::format_utc;
+use crate::domain::services::fill::BarLabel;
 use crate::domain::symbol::MAX_SYMBOL_CHARS;
 use crate::domain::{
     BarBatch, Calendar, DerivedBatch, PartitionKey, Period, SessionDate, Symbol, Timeframe,
@@ -23,6 +24,7 @@ use crate::infrastructure::providers::alpaca::{
     MAX_ROWS, MAX_STRAY_SYMBOLS, MAX_TOKEN_BYTES, Page, decode_page, decode_thoroughly,
     parse_timestamp,
 };
+use crate::infrastructure::providers::file::{FileProvider, ReadOptions, SymbolSource, TimeRule};
 use crate::ingestion::RequestedRange;
 
 /// The time that open ranges end at: 2026-09-03T13:30:00Z.
@@ -131,6 +133,31 @@ pub fn number(bytes: &[u8]) {
             "a row without a count must not pass for one"
         ),
     }
+}
+
+/// Bars in CSV: every line but the header is kept, left out as filled, or named as unreadable.
+pub fn csv(bytes: &[u8]) {
+    let options = ReadOptions {
+        dataset: "import/x/raw".parse().expect("a dataset"),
+        format: None,
+        symbol: SymbolSource::Usual,
+        columns: Vec::new(),
+        time: TimeRule::default(),
+        label: BarLabel::Left,
+        now_us: NOW_US,
+    };
+    let Ok(counts) = FileProvider::count_csv(&options, bytes) else {
+        return;
+    };
+    let is_blank = |line: &&[u8]| {
+        std::str::from_utf8(line)
+            .is_ok_and(|line| line.trim_start_matches('\u{feff}').trim().is_empty())
+    };
+    let lines = bytes
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !is_blank(line));
+    let lines = u64::try_from(lines.count()).expect("few lines");
+    assert_eq!(counts.iter().sum::<u64>(), lines.saturating_sub(1));
 }
 
 /// A symbol: kept as it is, and its path stays below the root and reads back to it.
@@ -407,9 +434,10 @@ mod tests {
 
     type Target = fn(&[u8]);
 
-    const TARGETS: [(&str, Target); 10] = [
+    const TARGETS: [(&str, Target); 11] = [
         ("body", body),
         ("config", config),
+        ("csv", csv),
         ("dates", dates),
         ("headers", headers),
         ("number", number),

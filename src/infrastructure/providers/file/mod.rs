@@ -179,6 +179,21 @@ impl FileProvider {
         })
     }
 
+    /// Reads CSV that lies in no file: how many rows were kept, left out as filled, and refused.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn count_csv(options: &ReadOptions, bytes: &[u8]) -> Result<[u64; 3], ReadError> {
+        let names = ColumnNames::of(options);
+        let mut collector = Collector::new(options, Spool::new(Path::new("")));
+        csv::read_lines(Path::new("x.csv"), bytes, &names, &mut collector)?;
+        let (spool, refused, filled) = collector.into_parts();
+        let months = spool.months();
+        let kept = months.iter().map(|month| u64::from(month.rows)).sum();
+        Ok([kept, filled, refused.lines])
+    }
+
     /// What there is, by symbol and month.
     pub fn months(&self) -> &[FileMonth] {
         &self.months
