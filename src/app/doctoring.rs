@@ -52,7 +52,7 @@ impl App {
         }
     }
 
-    /// Makes catalog and ledger say what the lake holds. A database that cannot be used is set aside first.
+    /// Makes catalog and ledger say what the lake holds, be it nothing. A database that cannot be used is set aside first.
     ///
     /// # Errors
     /// When ingests are at work, and when lock, disk or database fail. Doing it again goes on where it ended.
@@ -77,7 +77,8 @@ impl App {
             }
             Err(error) => return Err(error.into()),
         };
-        let bars = LakeStore::open(directory, database.clone(), events, lock_wait)?;
+        // Not as writers open it: they refuse a lake of which nothing is left, and this is how to say that it is lost.
+        let bars = LakeStore::open_for_reading(directory, database.clone(), events, lock_wait);
         let files = bars.adopt_lake(now_us)?;
         self.close_dead_jobs(&stores(bars, database))?;
         Ok(Rebuilt {

@@ -127,6 +127,11 @@ fn tell_rebuilt(session: &CliSession, rebuilt: &Rebuilt) {
         files.withdrawn.len().saturating_sub(files.set_aside.len()),
     ));
     tell_set_aside(session, &files.set_aside);
+    if files.kept + files.adopted.len() == 0 && !files.withdrawn.is_empty() {
+        session.insist(
+            "not one file is left: everything counts as lost; if the lake's disk was only not mounted, mount it and run the same command again",
+        );
+    }
     if !files.adopted.is_empty() || !files.withdrawn.is_empty() {
         session.say(
             "what was asked of these sessions is not known: `marketpipe repair` asks for what they lack, `marketpipe gaps` lists it",

@@ -9,6 +9,7 @@ mod layout;
 mod lease;
 mod lock;
 mod prepare;
+mod presence;
 mod reconcile;
 mod recover;
 mod snapshot;
@@ -58,7 +59,8 @@ impl LakeStore {
     /// A commit waits `lock_wait` for the store lock at most.
     ///
     /// # Errors
-    /// When the lock, the database or the disk fails.
+    /// When the lock, the database or the disk fails, and when nothing is left of the files that the catalog knows: then
+    /// the lake's disk is not mounted.
     pub fn open(
         directory: DataDirectory,
         database: Database,
@@ -71,7 +73,7 @@ impl LakeStore {
         Ok(store)
     }
 
-    /// The same for those who only read: takes no lock and finishes nothing.
+    /// The same for those who only read, and for [`adopt_lake`](Self::adopt_lake): takes no lock and finishes nothing.
     pub fn open_for_reading(
         directory: DataDirectory,
         database: Database,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::DateTime;
 use rusqlite::Transaction;
 
-use crate::domain::ports::{BarSelection, PartitionFile, StoreError, StoreErrorKind};
+use crate::domain::ports::{BarSelection, PartitionFile, StoreError};
 use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
 use crate::infrastructure::disk::{self, Access};
 use crate::infrastructure::parquet::data_storage::relative_path;
@@ -21,6 +21,7 @@ use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, fence, redo};
 use super::LakeStore;
 use super::commit::{catalog_path, on_all_cores};
 use super::lock::PublishLock;
+use super::presence::refuse_absent;
 use super::verify::{SoundFile, Verified, record_of, verify};
 
 /// Partitions that are read and entered together: enough to keep all cores busy, few enough to be held in memory.
@@ -69,7 +70,8 @@ enum Strangers {
 }
 
 impl LakeStore {
-    /// Makes catalog and ledger say what the lake holds; sound files are adopted, whoever put them there.
+    /// Makes catalog and ledger say what the lake holds; sound files are adopted, whoever put them there, and what is not
+    /// there counts as lost, be it everything.
     ///
     /// What the provider was asked is not known of adopted sessions, so they count as not asked for.
     ///
@@ -78,7 +80,7 @@ impl LakeStore {
     pub fn adopt_lake(&self, at_us: i64) -> Result<Reconciled, StoreError> {
         let _lock = self.lock()?;
         let epoch = self.catalog.bump_epoch()?;
-        self.recover()?;
+        self.finish_interrupted()?;
         let known = self.catalog.list_files(&BarSelection::default())?;
         let on_disk = self.storage.list_partitions(&BarSelection::default())?;
         let keys: BTreeSet<PartitionKey> = known
@@ -104,7 +106,7 @@ impl LakeStore {
         selection: &BarSelection,
         at_us: i64,
     ) -> Result<Reconciled, StoreError> {
-        self.refuse_lake_that_is_not_there()?;
+        refuse_absent(&self.directory, &self.catalog)?;
         // Nobody has to wait for the reading: only what looks bad is read again under the lock.
         let files = self.catalog.list_files(selection)?;
         let looked_at = on_all_cores(files, |file| {
@@ -122,22 +124,6 @@ impl LakeStore {
         known.retain(|key, _| suspects.contains(key));
         let suspects = known.keys().cloned().collect();
         self.reconcile(suspects, &known, Strangers::SetAside, (epoch, at_us))
-    }
-
-    /// A lake that is not mounted has not lost its files: it cannot be listed, or not even a folder is left in it, as
-    /// there would be if somebody had deleted files.
-    fn refuse_lake_that_is_not_there(&self) -> Result<(), StoreError> {
-        self.directory.check_lake()?;
-        let known = self.catalog.list_files(&BarSelection::default())?.len();
-        if known == 0 || !self.directory.is_lake_bare()? {
-            return Ok(());
-        }
-        let context = format!(
-            "{} is empty, and the catalog knows {known} files there; is its disk mounted? If they are lost, `marketpipe doctor \
-             --rebuild-catalog` says so to the catalog and `marketpipe repair` fetches them again",
-            self.directory.lake().display()
-        );
-        Err(StoreError::new(StoreErrorKind::Missing, context))
     }
 
     fn reconcile(

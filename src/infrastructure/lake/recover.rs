@@ -15,6 +15,7 @@ use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, 
 
 use super::commit::{catalog_path, take_back_revisions};
 use super::lock::PublishLock;
+use super::presence::refuse_absent;
 use super::reconcile::realigned;
 use super::{DataDirectory, LakeStore, REMOVAL_PREFIX};
 
@@ -43,8 +44,14 @@ impl LakeStore {
     /// Brings lake and catalog together after a writer died. The caller holds the store lock.
     ///
     /// Returns the paths of commits that can be neither finished nor forgotten now; they hold up their own
-    /// partition and no other.
+    /// partition and no other. A lake that is not there is refused: commits would be finished in its mount point.
     pub(super) fn recover(&self) -> Result<BTreeSet<String>, StoreError> {
+        refuse_absent(&self.directory, &self.catalog)?;
+        self.finish_interrupted()
+    }
+
+    /// The same for whoever takes the lake as it is, absent or not.
+    pub(super) fn finish_interrupted(&self) -> Result<BTreeSet<String>, StoreError> {
         let mut blocked = BTreeSet::new();
         let mut still_staged = BTreeSet::new();
         for record in self.catalog.list_redo()? {
