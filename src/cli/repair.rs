@@ -98,8 +98,11 @@ fn set_damaged_aside(
     args: &RepairArgs,
     request: &GapsRequest,
 ) -> Result<Lost, CliError> {
-    // Where nothing was ever kept, nothing is made.
-    session.stores()?;
+    // Where nothing was ever kept, nothing is made; what is kept may be of an older version, which only writers bring up
+    // to date.
+    if !session.app.directory().database().exists() {
+        session.stores()?;
+    }
     let wait = RunLimits::of(&args.limits).wait;
     let stores = session.app.open_stores(session.events(), wait)?;
     let (earliest, latest) = Calendar::always_open().coverage();
