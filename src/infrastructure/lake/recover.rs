@@ -13,7 +13,7 @@ use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::symbol_bars::{list_sessions_in, put_sessions_in};
 use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, redo};
 
-use super::commit::{catalog_path, take_back_revisions};
+use super::commit::{READERS_LEAVE, catalog_path, take_back_revisions};
 use super::lock::PublishLock;
 use super::presence::refuse_absent;
 use super::reconcile::realigned;
@@ -67,6 +67,10 @@ impl LakeStore {
 
     fn redo(&self, record: &RedoRecord) -> Result<(), StoreError> {
         self.refuse_foreign(record)?;
+        // Until files and catalog agree again, or a reader would take what lies there for damaged. Readers have the time to
+        // leave, whatever the wait for other writers is.
+        let _readers_wait = PublishLock::new(self.directory.publish_lock())
+            .exclusive(READERS_LEAVE.max(self.lock_wait))?;
         let verdict = if record.staged_name.starts_with(REMOVAL_PREFIX) {
             self.redo_removal(record)?
         } else {
@@ -173,8 +177,6 @@ impl LakeStore {
         if sha256_of(&path)?.as_deref() != Some(&record.file.file.sha256) {
             disk::create_folders(folder, Access::Readable)?;
             let staged = self.directory.staging().join(&record.staged_name);
-            let _readers_wait =
-                PublishLock::new(self.directory.publish_lock()).exclusive(self.lock_wait)?;
             disk::rename(&staged, &path)?;
         }
         disk::sync_folder(folder)?;
