@@ -9,7 +9,7 @@ use chrono::DateTime;
 use super::{App, AppError, Stores, stores};
 use crate::domain::causes::with_causes;
 use crate::domain::ports::{BarSelection, EventPublisher, StoreError, StoreErrorKind};
-use crate::domain::{Check, Diagnosis, Health};
+use crate::domain::{Check, Dataset, Diagnosis, Health};
 use crate::infrastructure::lake::{LakeStore, Look, Reconciled, examine, refuse_while_at_work};
 use crate::infrastructure::sqlite::Database;
 
@@ -87,7 +87,8 @@ impl App {
         })
     }
 
-    /// Sets aside the files of `selection` that are not what was written, so that they are asked for again.
+    /// Sets aside the files of `selection` that are not what was written, so that they are asked for again; not those of
+    /// minutes that no provider of this configuration has.
     ///
     /// # Errors
     /// When lock, disk or database fail.
@@ -96,9 +97,9 @@ impl App {
         stores: &Stores,
         selection: &BarSelection,
     ) -> Result<Reconciled, AppError> {
-        Ok(stores
-            .bars
-            .withdraw_damaged(selection, self.clock.now_us())?)
+        let can_fetch = |dataset: &Dataset| self.choice_of(dataset).is_some();
+        let now_us = self.clock.now_us();
+        Ok(stores.bars.withdraw_damaged(selection, &can_fetch, now_us)?)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::RepairArgs;
-use super::doctor::tell_set_aside;
+use super::doctor::tell_moved_and_left;
 use super::exit::{CliError, Exit};
 use super::gaps::request_of;
 use super::order::{AskAgain, IngestOrder, RunLimits};
@@ -26,6 +26,8 @@ struct Ask {
 /// What came of setting damaged files aside.
 #[derive(Default)]
 struct Lost {
+    /// Whether something is left as it is although it is not as it should be.
+    has_left: bool,
     /// The first and the last session that files held which are gone now.
     sessions: BTreeMap<(Dataset, Symbol), (SessionDate, SessionDate)>,
 }
@@ -50,12 +52,18 @@ pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliEr
     let request = request_of(session, &args.held)?;
     let lost = set_damaged_aside(session, args, &request)?;
     let missing = find_missing(session, args, &request, &lost)?;
+    let mut worst = Ok(match lost.has_left {
+        true => Exit::Partial,
+        false => Exit::Done,
+    });
+    if missing.is_empty() && lost.has_left {
+        return worst;
+    }
     if missing.is_empty() {
         session.say("nothing to repair: everything in the range was asked for and is there");
         return Ok(Exit::Done);
     }
     let limits = RunLimits::of(&args.limits);
-    let mut worst = Ok(Exit::Done);
     for (ask, symbols) in missing {
         let Some(choice) = session.app.choice_of(&ask.dataset) else {
             session.insist(&format!(
@@ -118,7 +126,7 @@ fn set_damaged_aside(
         ..BarSelection::default()
     };
     let found = session.app.withdraw_damaged(&stores, &selection)?;
-    tell_set_aside(session, &found.set_aside);
+    tell_moved_and_left(session, &found);
     let (derived, minutes): (Vec<_>, Vec<_>) = found
         .withdrawn
         .iter()
@@ -135,7 +143,10 @@ fn set_damaged_aside(
             counted(derived.len() as u64, "file")
         ));
     }
-    let mut lost = Lost::default();
+    let mut lost = Lost {
+        has_left: !found.left.is_empty(),
+        ..Lost::default()
+    };
     for key in minutes {
         let Some((first, last)) = key.period.month_dates() else {
             continue;

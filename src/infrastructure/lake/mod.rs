@@ -12,6 +12,7 @@ mod prepare;
 mod presence;
 mod reconcile;
 mod recover;
+mod settle;
 mod snapshot;
 mod verify;
 
@@ -35,7 +36,7 @@ pub use examine::{Look, examine};
 pub use layout::DataDirectory;
 pub use lease::{JobLease, close_dead_jobs, refuse_while_at_work};
 pub use lock::{LockGuard, PublishLock};
-pub use reconcile::{Reconciled, SetAside};
+pub use reconcile::{Left, Reconciled, SetAside};
 pub use snapshot::{Snapshot, SnapshotName, drop_snapshot, list_snapshots};
 
 /// Begins the staged name in the redo record of a file that goes away.
