@@ -165,9 +165,13 @@ impl App {
         lock_wait: Duration,
     ) -> Result<Stores, AppError> {
         let directory = self.directory();
-        directory.create()?;
         let path = directory.database();
-        if !Database::is_there(&path)? {
+        if Database::is_there(&path)? {
+            // Made anew, the folder of a lake that is elsewhere now would be in the way of its return.
+            directory.check_lake()?;
+            directory.create()?;
+        } else {
+            directory.create()?;
             refuse_files_without_database(&directory)?;
         }
         let database = Database::open(&path)?;

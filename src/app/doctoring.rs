@@ -9,7 +9,7 @@ use chrono::DateTime;
 use super::{App, AppError, Stores, stores};
 use crate::domain::causes::with_causes;
 use crate::domain::ports::{BarSelection, EventPublisher, StoreError, StoreErrorKind};
-use crate::domain::{Check, Diagnosis, Health};
+use crate::domain::{Check, Dataset, Diagnosis, Health};
 use crate::infrastructure::lake::{LakeStore, Look, Reconciled, examine, refuse_while_at_work};
 use crate::infrastructure::sqlite::Database;
 
@@ -52,7 +52,7 @@ impl App {
         }
     }
 
-    /// Makes catalog and ledger say what the lake holds. A database that cannot be used is set aside first.
+    /// Makes catalog and ledger say what the lake holds, be it nothing. A database that cannot be used is set aside first.
     ///
     /// # Errors
     /// When ingests are at work, and when lock, disk or database fail. Doing it again goes on where it ended.
@@ -77,7 +77,8 @@ impl App {
             }
             Err(error) => return Err(error.into()),
         };
-        let bars = LakeStore::open(directory, database.clone(), events, lock_wait)?;
+        // Not as writers open it: they refuse a lake of which nothing is left, and this is how to say that it is lost.
+        let bars = LakeStore::open_for_reading(directory, database.clone(), events, lock_wait);
         let files = bars.adopt_lake(now_us)?;
         self.close_dead_jobs(&stores(bars, database))?;
         Ok(Rebuilt {
@@ -86,7 +87,8 @@ impl App {
         })
     }
 
-    /// Sets aside the files of `selection` that are not what was written, so that they are asked for again.
+    /// Sets aside the files of `selection` that are not what was written, so that they are asked for again; not those of
+    /// minutes that no provider of this configuration has.
     ///
     /// # Errors
     /// When lock, disk or database fail.
@@ -95,9 +97,9 @@ impl App {
         stores: &Stores,
         selection: &BarSelection,
     ) -> Result<Reconciled, AppError> {
-        Ok(stores
-            .bars
-            .withdraw_damaged(selection, self.clock.now_us())?)
+        let can_fetch = |dataset: &Dataset| self.choice_of(dataset).is_some();
+        let now_us = self.clock.now_us();
+        Ok(stores.bars.withdraw_damaged(selection, &can_fetch, now_us)?)
     }
 }
 

@@ -486,7 +486,8 @@ pub(super) struct DoctorArgs {
     /// Read every byte of every file and check every page of the database
     #[arg(long)]
     pub(super) deep: bool,
-    /// Make the catalog anew of what the lake holds; a database that cannot be used is set aside, nothing is deleted
+    /// Make the catalog anew of what the lake holds: files that are not there count as lost (is the lake's disk mounted?), a
+    /// database that cannot be used is set aside, nothing is deleted
     #[arg(long)]
     pub(super) rebuild_catalog: bool,
     /// How long to wait for another process that commits

@@ -9,16 +9,19 @@ use super::output::{OutputFormat, Value, counted, escape_for_terminal};
 use super::session::{CliSession, terminal_width};
 use crate::app::Rebuilt;
 use crate::domain::{Check, Diagnosis, Health};
-use crate::infrastructure::lake::SetAside;
+use crate::infrastructure::lake::Reconciled;
 
 const COLUMNS: [&str; 5] = ["check", "health", "subject", "message", "remedy"];
 
-/// Prints what the doctor saw; exit 7 where bars are in danger, 5 where the configuration is wrong.
+/// Prints what the doctor saw; exit 7 where bars are in danger, 5 where the configuration is wrong, 3 where a new catalog
+/// could not take all that lay in the lake.
 pub(super) fn run(session: &CliSession, args: &DoctorArgs) -> Result<Exit, CliError> {
+    let mut has_lost = false;
     if args.rebuild_catalog {
         let wait = Duration::from_secs(args.wait);
         let rebuilt = session.app.rebuild_catalog(session.events(), wait)?;
         tell_rebuilt(session, &rebuilt);
+        has_lost = !rebuilt.files.set_aside.is_empty() || !rebuilt.files.left.is_empty();
     }
     let seen = session.app.examine(args.deep);
     if session.format() == OutputFormat::Table {
@@ -46,6 +49,8 @@ pub(super) fn run(session: &CliSession, args: &DoctorArgs) -> Result<Exit, CliEr
             .map(|seen| seen.check)
             .max()
         {
+            // Catalog and lake agree again, and still something is not as it was.
+            None if has_lost => Exit::Partial,
             None => Exit::Done,
             Some(Check::Configuration) => Exit::Configuration,
             Some(_) => Exit::Storage,
@@ -124,20 +129,32 @@ fn tell_rebuilt(session: &CliSession, rebuilt: &Rebuilt) {
         counted(files.kept as u64, "file"),
         files.adopted.len(),
         files.set_aside.len(),
-        files.withdrawn.len().saturating_sub(files.set_aside.len()),
+        files
+            .withdrawn
+            .iter()
+            .filter(|key| files.set_aside.iter().all(|aside| aside.key != **key))
+            .count(),
     ));
-    tell_set_aside(session, &files.set_aside);
-    if !files.adopted.is_empty() || !files.withdrawn.is_empty() {
+    tell_moved_and_left(session, files);
+    if files.kept + files.adopted.len() == 0 && !files.withdrawn.is_empty() {
+        session.insist(
+            "not one file is left: everything counts as lost; if the lake's disk was only not mounted, mount it and run the same command again",
+        );
+    }
+    if files.adopted.len() + files.withdrawn.len() + files.set_aside.len() > 0 {
         session.say(
             "what was asked of these sessions is not known: `marketpipe repair` asks for what they lack, `marketpipe gaps` lists it",
         );
     }
 }
 
-/// Says what was moved out of the lake, where to, and why.
-pub(super) fn tell_set_aside(session: &CliSession, set_aside: &[SetAside]) {
-    for aside in set_aside {
+/// Says what was moved out of the lake, where to, what stays as it is, and why.
+pub(super) fn tell_moved_and_left(session: &CliSession, files: &Reconciled) {
+    for aside in &files.set_aside {
         session.insist(&format!("set aside {}: {}", aside.to.display(), aside.why));
+    }
+    for left in &files.left {
+        session.insist(&format!("left as it is {}: {}", left.path, left.why));
     }
 }
 

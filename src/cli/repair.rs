@@ -1,35 +1,74 @@
 //! `repair`: asks the provider for what `gaps` shows as not asked and for what was lost with damaged files, dataset by
 //! dataset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::args::RepairArgs;
-use super::doctor::tell_set_aside;
+use super::doctor::tell_moved_and_left;
 use super::exit::{CliError, Exit};
 use super::gaps::request_of;
 use super::order::{AskAgain, IngestOrder, RunLimits};
 use super::output::counted;
 use super::session::CliSession;
-use crate::domain::Dataset;
 use crate::domain::gaps::GapReason;
-use crate::domain::ports::{BarSelection, SymbolBarsRepository};
+use crate::domain::ports::{BarSelection, SymbolBarsRepository as _};
+use crate::domain::{Calendar, Dataset, SessionDate, Symbol};
 use crate::ingestion::{GapsRequest, list_gaps};
+
+/// Sessions, of which the dataset's provider is asked together: without a bound as far as they are known.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ask {
+    dataset: Dataset,
+    first: Option<SessionDate>,
+    last: Option<SessionDate>,
+}
+
+/// What came of setting damaged files aside.
+#[derive(Default)]
+struct Lost {
+    /// Whether something is left as it is although it is not as it should be.
+    has_left: bool,
+    /// The first and the last session that files held which are gone now.
+    sessions: BTreeMap<(Dataset, Symbol), (SessionDate, SessionDate)>,
+}
+
+impl Lost {
+    /// What to ask of a symbol for the sake of `request`: a file goes aside whole, and so is fetched again what it held
+    /// beyond the range.
+    fn ask(&self, request: &GapsRequest, dataset: &Dataset, symbol: &Symbol) -> Ask {
+        let lost = self.sessions.get(&(dataset.clone(), symbol.clone()));
+        let earliest = |first: SessionDate| lost.map_or(first, |lost| first.min(lost.0));
+        let latest = |last: SessionDate| lost.map_or(last, |lost| last.max(lost.1));
+        Ask {
+            dataset: dataset.clone(),
+            first: request.first.map(earliest),
+            last: request.last.map(latest),
+        }
+    }
+}
 
 /// Fetches what was never asked for, and with `--empty` what was answered with nothing.
 pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliError> {
     let request = request_of(session, &args.held)?;
-    set_damaged_aside(session, args, &request)?;
-    let missing = find_missing(session, args, &request)?;
+    let lost = set_damaged_aside(session, args, &request)?;
+    let missing = find_missing(session, args, &request, &lost)?;
+    let mut worst = Ok(match lost.has_left {
+        true => Exit::Partial,
+        false => Exit::Done,
+    });
+    if missing.is_empty() && lost.has_left {
+        return worst;
+    }
     if missing.is_empty() {
         session.say("nothing to repair: everything in the range was asked for and is there");
         return Ok(Exit::Done);
     }
     let limits = RunLimits::of(&args.limits);
-    let mut worst = Ok(Exit::Done);
-    for (dataset, symbols) in missing {
-        let Some(choice) = session.app.choice_of(&dataset) else {
+    for (ask, symbols) in missing {
+        let Some(choice) = session.app.choice_of(&ask.dataset) else {
             session.insist(&format!(
-                "{dataset} is left as it is: no provider of this configuration has its bars"
+                "{} is left as it is: no provider of this configuration has its bars",
+                ask.dataset
             ));
             worst = worse(worst, Ok(Exit::Partial));
             continue;
@@ -38,10 +77,10 @@ pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliEr
             provider: choice.name,
             feed: choice.feed,
             adjustment: choice.adjustment,
-            symbols,
-            start: args.held.start.clone(),
-            end: args.held.end.clone(),
-            whole_series: args.held.start.is_none(),
+            symbols: symbols.iter().map(Symbol::to_string).collect(),
+            start: ask.first.map(|date| date.to_string()),
+            end: ask.last.map(|date| date.to_string()),
+            whole_series: ask.first.is_none(),
             again: if args.empty {
                 AskAgain::Empty
             } else {
@@ -66,18 +105,28 @@ fn set_damaged_aside(
     session: &CliSession,
     args: &RepairArgs,
     request: &GapsRequest,
-) -> Result<(), CliError> {
-    // Where nothing was ever kept, nothing is made.
-    session.stores()?;
+) -> Result<Lost, CliError> {
+    // Where nothing was ever kept, nothing is made; what is kept may be of an older version, which only writers bring up
+    // to date.
+    if !session.app.directory().database().exists() {
+        session.stores()?;
+    }
     let wait = RunLimits::of(&args.limits).wait;
     let stores = session.app.open_stores(session.events(), wait)?;
+    let (earliest, latest) = Calendar::always_open().coverage();
+    let sessions = (request.first.is_some() || request.last.is_some()).then(|| {
+        (
+            request.first.unwrap_or(earliest),
+            request.last.unwrap_or(latest),
+        )
+    });
     let selection = BarSelection {
         symbols: request.symbols.clone(),
-        sessions: request.first.zip(request.last),
+        sessions,
         ..BarSelection::default()
     };
     let found = session.app.withdraw_damaged(&stores, &selection)?;
-    tell_set_aside(session, &found.set_aside);
+    tell_moved_and_left(session, &found);
     let (derived, minutes): (Vec<_>, Vec<_>) = found
         .withdrawn
         .iter()
@@ -94,7 +143,27 @@ fn set_damaged_aside(
             counted(derived.len() as u64, "file")
         ));
     }
-    Ok(())
+    let mut lost = Lost {
+        has_left: !found.left.is_empty(),
+        ..Lost::default()
+    };
+    for key in minutes {
+        let Some((first, last)) = key.period.month_dates() else {
+            continue;
+        };
+        let records = stores
+            .ledger
+            .list_sessions(&key.dataset, &key.symbol, first, last)?;
+        for record in records.iter().filter(|record| record.asked.is_empty()) {
+            let date = record.date;
+            let held = lost
+                .sessions
+                .entry((key.dataset.clone(), key.symbol.clone()))
+                .or_insert((date, date));
+            *held = (held.0.min(date), held.1.max(date));
+        }
+    }
+    Ok(lost)
 }
 
 /// The first failure, or else the first exit that is not [`Exit::Done`]; the other failures are told at once.
@@ -111,16 +180,17 @@ fn worse(before: Result<Exit, CliError>, ended: Result<Exit, CliError>) -> Resul
     }
 }
 
-/// The symbols of each dataset that lack anything that is worth asking for.
+/// The symbols that lack anything that is worth asking for, and what to ask of them.
 fn find_missing(
     session: &CliSession,
     args: &RepairArgs,
     request: &GapsRequest,
-) -> Result<BTreeMap<Dataset, Vec<String>>, CliError> {
+    lost: &Lost,
+) -> Result<BTreeMap<Ask, BTreeSet<Symbol>>, CliError> {
     let stores = session.job_stores()?;
     // What an earlier repair left half done may be all that is to be repaired.
     stores.bars.recover_if_possible();
-    let mut missing: BTreeMap<Dataset, Vec<String>> = BTreeMap::new();
+    let mut missing: BTreeSet<(Dataset, Symbol)> = lost.sessions.keys().cloned().collect();
     for found in list_gaps(stores.ledger.as_ref(), request)? {
         let gap = found.gap;
         let is_wanted = match gap.reason {
@@ -138,14 +208,8 @@ fn find_missing(
             }
             _ => false,
         };
-        if !is_wanted {
-            continue;
-        }
-        let symbols = missing.entry(found.dataset).or_default();
-        let symbol = found.symbol.to_string();
-        // Gaps come symbol by symbol.
-        if symbols.last() != Some(&symbol) {
-            symbols.push(symbol);
+        if is_wanted {
+            missing.insert((found.dataset, found.symbol));
         }
     }
     // What was never asked for is not known to be all there is, even where no regular minute is missing: files that a
@@ -157,12 +221,13 @@ fn find_missing(
             .ledger
             .list_sessions(&series.dataset, &series.symbol, first, last)?;
         if records.iter().any(|record| record.asked.is_empty()) {
-            let symbols = missing.entry(series.dataset).or_default();
-            let symbol = series.symbol.to_string();
-            if !symbols.contains(&symbol) {
-                symbols.push(symbol);
-            }
+            missing.insert((series.dataset, series.symbol));
         }
     }
-    Ok(missing)
+    let mut asks: BTreeMap<Ask, BTreeSet<Symbol>> = BTreeMap::new();
+    for (dataset, symbol) in missing {
+        let ask = lost.ask(request, &dataset, &symbol);
+        asks.entry(ask).or_default().insert(symbol);
+    }
+    Ok(asks)
 }

@@ -175,6 +175,19 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Makes a file that somebody else wrote durable, and the folders between it and `root`, that one included.
+pub(crate) fn sync_with_folders(root: &Path, path: &Path) -> Result<(), StoreError> {
+    // Elsewhere than on Unix only a file that may be written can be synced.
+    if cfg!(unix) {
+        let file = options_of_own_files(Access::Readable).read(true).open(path);
+        let synced = file.and_then(|file| file.sync_all());
+        synced.map_err(|error| io_failure("sync", path, error))?;
+    }
+    let above = path.ancestors().skip(1);
+    let mut folders = above.take_while(|folder| folder.starts_with(root));
+    folders.try_for_each(sync_folder)
+}
+
 /// Writes a new file that must not exist yet and makes its content durable. On failure nothing is left behind.
 pub(crate) fn write_new_durable(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let mut file = options_of_own_files(Access::Readable)
@@ -338,25 +351,52 @@ fn list_below(
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(current) = folders.pop() {
-        let entries = match fs::read_dir(&current) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(io_failure("list", &current, error)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(|error| io_failure("list", &current, error))?;
-            let file_type = entry
-                .file_type()
-                .map_err(|error| io_failure("inspect", &entry.path(), error))?;
+        for (path, file_type) in entries_of(&current)? {
             if file_type.is_dir() {
-                folders.push(entry.path());
+                folders.push(path);
             } else if is_wanted(&file_type) {
-                found.push(entry.path());
+                found.push(path);
             }
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Everything below `folder`, folders too, and which folders cannot be listed, and why: what is in those is not known.
+pub(crate) fn list_all_below(folder: &Path) -> (Vec<PathBuf>, Vec<(PathBuf, StoreError)>) {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    let mut folders = vec![folder.to_owned()];
+    while let Some(current) = folders.pop() {
+        match entries_of(&current) {
+            Ok(entries) => {
+                for (path, file_type) in entries {
+                    if file_type.is_dir() {
+                        folders.push(path.clone());
+                    }
+                    found.push(path);
+                }
+            }
+            Err(error) => failed.push((current, error)),
+        }
+    }
+    found.sort();
+    (found, failed)
+}
+
+/// What is in `folder`; nothing when there is no such folder.
+fn entries_of(folder: &Path) -> Result<Vec<(PathBuf, fs::FileType)>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| io_failure("list", folder, error))?,
+    };
+    let look = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.map_err(|error| io_failure("list", folder, error))?;
+        let file_type = entry.file_type();
+        let file_type = file_type.map_err(|error| io_failure("inspect", &entry.path(), error))?;
+        Ok((entry.path(), file_type))
+    };
+    entries.map(look).collect()
 }
 
 #[cfg(test)]

@@ -75,26 +75,23 @@ impl DataDirectory {
         Ok(!disk::list_files_below(&self.lake())?.is_empty())
     }
 
-    /// Whether nothing at all is in the lake, not even a folder.
-    ///
-    /// # Errors
-    /// When the lake cannot be listed.
-    pub fn is_lake_bare(&self) -> Result<bool, StoreError> {
-        let lake = self.lake();
-        let mut entries =
-            std::fs::read_dir(&lake).map_err(|error| disk::io_failure("list", &lake, error))?;
-        Ok(entries.next().is_none())
-    }
-
     /// Refuses a lake that cannot be listed.
     ///
     /// # Errors
     /// When it is not there or may not be read.
     pub fn check_lake(&self) -> Result<(), StoreError> {
         let lake = self.lake();
-        std::fs::read_dir(&lake)
-            .map(|_| ())
-            .map_err(|error| disk::io_failure("list", &lake, error))
+        match std::fs::read_dir(&lake) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let context = format!(
+                    "{} is not there; is its disk mounted? An empty folder in its place would say that it is lost",
+                    lake.display()
+                );
+                Err(StoreError::new(StoreErrorKind::Missing, context))
+            }
+            Err(error) => Err(disk::io_failure("list", &lake, error)),
+        }
     }
 
     /// The directory itself.

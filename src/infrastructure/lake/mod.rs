@@ -9,8 +9,10 @@ mod layout;
 mod lease;
 mod lock;
 mod prepare;
+mod presence;
 mod reconcile;
 mod recover;
+mod settle;
 mod snapshot;
 mod verify;
 
@@ -34,7 +36,7 @@ pub use examine::{Look, examine};
 pub use layout::DataDirectory;
 pub use lease::{JobLease, close_dead_jobs, refuse_while_at_work};
 pub use lock::{LockGuard, PublishLock};
-pub use reconcile::{Reconciled, SetAside};
+pub use reconcile::{Left, Reconciled, SetAside};
 pub use snapshot::{Snapshot, SnapshotName, drop_snapshot, list_snapshots};
 
 /// Begins the staged name in the redo record of a file that goes away.
@@ -58,7 +60,8 @@ impl LakeStore {
     /// A commit waits `lock_wait` for the store lock at most.
     ///
     /// # Errors
-    /// When the lock, the database or the disk fails.
+    /// When the lock, the database or the disk fails, and when nothing is left of the files that the catalog knows: then
+    /// the lake's disk is not mounted.
     pub fn open(
         directory: DataDirectory,
         database: Database,
@@ -71,7 +74,7 @@ impl LakeStore {
         Ok(store)
     }
 
-    /// The same for those who only read: takes no lock and finishes nothing.
+    /// The same for those who only read, and for [`adopt_lake`](Self::adopt_lake): takes no lock and finishes nothing.
     pub fn open_for_reading(
         directory: DataDirectory,
         database: Database,

@@ -5,23 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use chrono::DateTime;
-use rusqlite::Transaction;
 
-use crate::domain::ports::{BarSelection, PartitionFile, StoreError, StoreErrorKind};
-use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
+use crate::domain::causes::with_causes;
+use crate::domain::ports::{BarSelection, StoreError};
+use crate::domain::{Dataset, PartitionKey};
 use crate::infrastructure::disk::{self, Access};
-use crate::infrastructure::parquet::data_storage::relative_path;
-use crate::infrastructure::sqlite::catalog::{delete_files_in, put_files_in};
-use crate::infrastructure::sqlite::derivation::{delete_derivation_in, put_derivation_in};
-use crate::infrastructure::sqlite::symbol_bars::{
-    delete_sessions_in, list_sessions_in, put_sessions_in,
-};
+use crate::infrastructure::parquet::data_storage::{key_of_path, relative_path};
+use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
 use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, fence, redo};
 
 use super::LakeStore;
-use super::commit::{catalog_path, on_all_cores};
+use super::commit::{READERS_LEAVE, catalog_path, on_all_cores};
 use super::lock::PublishLock;
-use super::verify::{SoundFile, Verified, record_of, verify};
+use super::presence::refuse_absent;
+use super::recover::{Blocked, is_staged};
+use super::settle::{adopt_in, note_lost_in, withdraw_in};
+use super::verify::{SoundFile, Verified, verify};
 
 /// Partitions that are read and entered together: enough to keep all cores busy, few enough to be held in memory.
 const PARTITIONS_AT_ONCE: usize = 256;
@@ -37,8 +36,8 @@ pub struct Reconciled {
     pub set_aside: Vec<SetAside>,
     /// Partitions of the catalog that have no file any more: their sessions count as not asked for.
     pub withdrawn: Vec<PartitionKey>,
-    /// Files of a newer program, in words: they stay as they are.
-    pub newer: Vec<String>,
+    /// What is not as it should be and stays as it is, in the lake and in the catalog.
+    pub left: Vec<Left>,
 }
 
 /// Something that was moved out of the lake.
@@ -52,13 +51,22 @@ pub struct SetAside {
     pub why: String,
 }
 
+/// Something that stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// A file, or a folder whose content cannot be told, relative to the data directory.
+    pub path: String,
+    /// What is the matter, and why nothing is done about it.
+    pub why: String,
+}
+
 /// What becomes of one partition.
 enum Verdict {
     Keep,
     Adopt(Box<SoundFile>),
     SetAside(String),
     Withdraw,
-    LeaveNewer(String),
+    Leave(String),
 }
 
 /// Whether a sound file that is not the catalog's takes its place.
@@ -68,8 +76,21 @@ enum Strangers {
     SetAside,
 }
 
+/// By what partitions are judged.
+struct Terms {
+    known: BTreeMap<PartitionKey, CatalogFile>,
+    strangers: Strangers,
+    /// Commits that did not end and cannot be finished now, by the paths of their files.
+    blocked: BTreeMap<String, Blocked>,
+    /// Datasets whose minutes nobody can fetch again: as long as they lie there, something may be saved of them.
+    kept: BTreeSet<Dataset>,
+    epoch: i64,
+    at_us: i64,
+}
+
 impl LakeStore {
-    /// Makes catalog and ledger say what the lake holds; sound files are adopted, whoever put them there.
+    /// Makes catalog and ledger say what the lake holds; sound files are adopted, whoever put them there, and what is not
+    /// there counts as lost, be it everything.
     ///
     /// What the provider was asked is not known of adopted sessions, so they count as not asked for.
     ///
@@ -78,149 +99,250 @@ impl LakeStore {
     pub fn adopt_lake(&self, at_us: i64) -> Result<Reconciled, StoreError> {
         let _lock = self.lock()?;
         let epoch = self.catalog.bump_epoch()?;
-        self.recover()?;
-        let known = self.catalog.list_files(&BarSelection::default())?;
-        let on_disk = self.storage.list_partitions(&BarSelection::default())?;
-        let keys: BTreeSet<PartitionKey> = known
+        let blocked = self.finish_interrupted()?;
+        let mut terms = Terms {
+            known: BTreeMap::new(),
+            strangers: Strangers::Adopt,
+            blocked,
+            kept: BTreeSet::new(),
+            epoch,
+            at_us,
+        };
+        let mut reconciled = Reconciled::default();
+        self.finish_over_damaged(&mut terms, |_| true, &mut reconciled)?;
+        terms.known = by_key(self.catalog.list_entries(&BarSelection::default())?);
+        // Links, pipes and folders in a file's place, too: nothing is written there until they are gone.
+        let (entries, unlisted) = disk::list_all_below(self.storage.root());
+        for (folder, error) in unlisted {
+            let path = folder.strip_prefix(self.directory.root());
+            reconciled.left.push(Left {
+                path: path.unwrap_or(&folder).display().to_string(),
+                why: with_causes(&error),
+            });
+        }
+        let on_disk = entries
             .iter()
-            .map(|file| file.key.clone())
-            .chain(on_disk)
-            .collect();
-        let known = by_key(known);
-        self.reconcile(
-            keys.into_iter().collect(),
-            &known,
-            Strangers::Adopt,
-            (epoch, at_us),
-        )
+            .filter_map(|path| key_of_path(path.strip_prefix(self.storage.root()).ok()?));
+        let keys: BTreeSet<PartitionKey> = terms.known.keys().cloned().chain(on_disk).collect();
+        self.reconcile(keys.into_iter().collect(), &terms, reconciled)
     }
 
-    /// Sets aside the files of `selection` that are not what was written, and withdraws them and those that are gone.
+    /// Sets aside the files of `selection` that are not what was written, and withdraws them and those that are gone: except
+    /// minutes that, by `can_fetch`, nobody has again.
     ///
     /// # Errors
     /// When lock, disk or database fail; what was done so far stays, and doing it again goes on.
     pub fn withdraw_damaged(
         &self,
         selection: &BarSelection,
+        can_fetch: &dyn Fn(&Dataset) -> bool,
         at_us: i64,
     ) -> Result<Reconciled, StoreError> {
-        self.refuse_lake_that_is_not_there()?;
+        refuse_absent(&self.directory, &self.catalog)?;
         // Nobody has to wait for the reading: only what looks bad is read again under the lock.
         let files = self.catalog.list_files(selection)?;
         let looked_at = on_all_cores(files, |file| {
             let is_sound = self.read_bytes(&file).is_ok();
             (!is_sound).then_some(file.key)
         });
-        let suspects: Vec<PartitionKey> = looked_at.into_iter().flatten().collect();
+        let suspects: BTreeSet<PartitionKey> = looked_at.into_iter().flatten().collect();
         if suspects.is_empty() {
             return Ok(Reconciled::default());
         }
+        let datasets: BTreeSet<&Dataset> = suspects.iter().map(|key| &key.dataset).collect();
+        let kept = datasets.into_iter().filter(|dataset| !can_fetch(dataset));
+        let kept = kept.cloned().collect();
         let _lock = self.lock()?;
         let epoch = self.catalog.bump_epoch()?;
-        self.recover()?;
-        let mut known = by_key(self.catalog.list_files(selection)?);
-        known.retain(|key, _| suspects.contains(key));
-        let suspects = known.keys().cloned().collect();
-        self.reconcile(suspects, &known, Strangers::SetAside, (epoch, at_us))
+        let blocked = self.finish_interrupted()?;
+        let mut terms = Terms {
+            known: BTreeMap::new(),
+            strangers: Strangers::SetAside,
+            blocked,
+            kept,
+            epoch,
+            at_us,
+        };
+        let mut reconciled = Reconciled::default();
+        self.finish_over_damaged(&mut terms, |key| suspects.contains(key), &mut reconciled)?;
+        terms.known = by_key(self.catalog.list_entries(selection)?);
+        terms.known.retain(|key, _| suspects.contains(key));
+        let suspects = terms.known.keys().cloned().collect();
+        self.reconcile(suspects, &terms, reconciled)
     }
 
-    /// A lake that is not mounted has not lost its files: it cannot be listed, or not even a folder is left in it, as
-    /// there would be if somebody had deleted files.
-    fn refuse_lake_that_is_not_there(&self) -> Result<(), StoreError> {
-        self.directory.check_lake()?;
-        let known = self.catalog.list_files(&BarSelection::default())?.len();
-        if known == 0 || !self.directory.is_lake_bare()? {
-            return Ok(());
+    /// Finishes interrupted commits whose new file is there, sound, while what lies in its place is not: that goes aside.
+    fn finish_over_damaged(
+        &self,
+        terms: &mut Terms,
+        is_meant: impl Fn(&PartitionKey) -> bool,
+        reconciled: &mut Reconciled,
+    ) -> Result<(), StoreError> {
+        for record in self.catalog.list_redo()? {
+            let key = &record.file.file.key;
+            let Some(blocked) = terms.blocked.get_mut(&record.file.path) else {
+                continue;
+            };
+            if !is_meant(key)
+                || !blocked.is_contradiction
+                || record.file.path != catalog_path(key)
+                || !is_staged(&self.directory, &record).unwrap_or(false)
+            {
+                continue;
+            }
+            let Ok(Verified::NoFile(why) | Verified::Damaged(why)) = verify(&self.storage, key)
+            else {
+                continue;
+            };
+            let readers_wait = self.keep_readers_away()?;
+            let moved = self.set_aside(key, terms.at_us);
+            drop(readers_wait);
+            // It is judged, and told, with the others.
+            let Ok(to) = moved else { continue };
+            reconciled.set_aside.push(SetAside {
+                key: key.clone(),
+                to,
+                why,
+            });
+            match self.redo(&record) {
+                Ok(()) => _ = terms.blocked.remove(&record.file.path),
+                Err(error) => {
+                    *blocked = Blocked {
+                        is_contradiction: false,
+                        why: with_causes(&error),
+                    }
+                }
+            }
         }
-        let context = format!(
-            "{} is empty, and the catalog knows {known} files there; is its disk mounted? If they are lost, `marketpipe doctor \
-             --rebuild-catalog` says so to the catalog and `marketpipe repair` fetches them again",
-            self.directory.lake().display()
-        );
-        Err(StoreError::new(StoreErrorKind::Missing, context))
+        Ok(())
+    }
+
+    fn keep_readers_away(&self) -> Result<super::LockGuard, StoreError> {
+        let lock = PublishLock::new(self.directory.publish_lock());
+        lock.exclusive(READERS_LEAVE.max(self.lock_wait))
     }
 
     fn reconcile(
         &self,
         keys: Vec<PartitionKey>,
-        known: &BTreeMap<PartitionKey, PartitionFile>,
-        strangers: Strangers,
-        moment: (i64, i64),
+        terms: &Terms,
+        mut reconciled: Reconciled,
     ) -> Result<Reconciled, StoreError> {
-        let mut reconciled = Reconciled::default();
         for keys in keys.chunks(PARTITIONS_AT_ONCE) {
             let judged = on_all_cores(keys.to_vec(), |key| {
-                let verdict = self.judge(&key, known.get(&key), strangers);
-                verdict.map(|verdict| (key, verdict))
+                let verdict = self.judge(&key, terms);
+                (key, verdict)
             });
-            let judged: Vec<_> = judged.into_iter().collect::<Result<_, _>>()?;
-            self.settle(judged, known, moment, &mut reconciled)?;
+            if let Err(error) = self.settle(judged, terms, &mut reconciled) {
+                // Told here, or nobody would know where they are.
+                for SetAside { to, why, .. } in &reconciled.set_aside {
+                    tracing::warn!("set aside {}: {why}", to.display());
+                }
+                return Err(error);
+            }
         }
         Ok(reconciled)
     }
 
-    fn judge(
-        &self,
-        key: &PartitionKey,
-        known: Option<&PartitionFile>,
-        strangers: Strangers,
-    ) -> Result<Verdict, StoreError> {
-        Ok(match verify(&self.storage, key)? {
-            Verified::Missing => Verdict::Withdraw,
-            Verified::NoFile(why) | Verified::Damaged(why) => Verdict::SetAside(why),
-            Verified::Newer(why) => Verdict::LeaveNewer(why),
-            Verified::Sound(sound) => match known {
-                Some(known) if known.sha256 == sound.file.sha256 => Verdict::Keep,
-                Some(known) if strangers == Strangers::SetAside => Verdict::SetAside(format!(
-                    "its SHA-256 is {}, the catalog says {}",
-                    sound.file.sha256, known.sha256
-                )),
-                _ => Verdict::Adopt(sound),
+    fn judge(&self, key: &PartitionKey, terms: &Terms) -> Verdict {
+        let blocked = terms.blocked.get(&catalog_path(key));
+        if let Some(blocked) = blocked.filter(|blocked| !blocked.is_contradiction) {
+            // What lies there may be right, and the catalog not yet told.
+            return Verdict::Leave(format!(
+                "an interrupted commit of it cannot be finished now: {}",
+                blocked.why
+            ));
+        }
+        let known = terms.known.get(key);
+        let verdict = match verify(&self.storage, key) {
+            // That it cannot be read now says nothing about it.
+            Err(error) => Verdict::Leave(with_causes(&error)),
+            Ok(Verified::Missing) => Verdict::Withdraw,
+            Ok(Verified::NoFile(why) | Verified::Damaged(why)) => Verdict::SetAside(why),
+            Ok(Verified::Newer(why)) => match known {
+                // A flipped bit says so as well: the program that wrote it did not.
+                Some(known)
+                    if known.schema_version <= SCHEMA_VERSION
+                        && self.read_bytes(&known.file).is_err() =>
+                {
+                    Verdict::SetAside(why)
+                }
+                _ => Verdict::Leave(why),
             },
-        })
+            Ok(Verified::Sound(sound)) => match known {
+                Some(known) if known.file.sha256 == sound.file.sha256 => Verdict::Keep,
+                Some(known) if terms.strangers == Strangers::SetAside => {
+                    Verdict::SetAside(format!(
+                        "its SHA-256 is {}, the catalog says {}",
+                        sound.file.sha256, known.file.sha256
+                    ))
+                }
+                // Whoever put it there may not have waited for the disk.
+                _ => match disk::sync_with_folders(self.storage.root(), &self.storage.path_of(key))
+                {
+                    Ok(()) => Verdict::Adopt(sound),
+                    Err(error) => Verdict::Leave(with_causes(&error)),
+                },
+            },
+        };
+        let is_kept = !key.timeframe.is_derived() && terms.kept.contains(&key.dataset);
+        let why = match verdict {
+            Verdict::SetAside(why) if is_kept => why,
+            Verdict::Withdraw if is_kept => "is in the catalog but not on disk".to_owned(),
+            verdict => return verdict,
+        };
+        Verdict::Leave(format!(
+            "{why}; no provider of this configuration has the bars of {}: put back a copy, or let `marketpipe doctor \
+             --rebuild-catalog` take it out of the catalog",
+            key.dataset
+        ))
     }
 
     /// Does to some partitions what was decided, in one transaction.
     fn settle(
         &self,
         judged: Vec<(PartitionKey, Verdict)>,
-        known: &BTreeMap<PartitionKey, PartitionFile>,
-        (epoch, at_us): (i64, i64),
+        terms: &Terms,
         reconciled: &mut Reconciled,
     ) -> Result<(), StoreError> {
-        let lock = PublishLock::new(self.directory.publish_lock());
-        let _readers_wait = lock.exclusive(super::commit::READERS_LEAVE.max(self.lock_wait))?;
-        let (mut adopted, mut withdrawn) = (Vec::new(), Vec::new());
+        let _readers_wait = self.keep_readers_away()?;
+        let (mut adopted, mut withdrawn, mut strange) = (Vec::new(), Vec::new(), Vec::new());
         for (key, verdict) in judged {
+            let mut leave = |why| {
+                let path = catalog_path(&key);
+                reconciled.left.push(Left { path, why });
+            };
             match verdict {
                 Verdict::Keep => reconciled.kept += 1,
-                Verdict::LeaveNewer(why) => reconciled.newer.push(why),
+                Verdict::Leave(why) => leave(why),
                 Verdict::Adopt(sound) => adopted.push(*sound),
-                Verdict::Withdraw => withdrawn.push(key),
-                Verdict::SetAside(why) => {
-                    // Moved before the catalog forgets it: who dies in between finds a file that is gone.
-                    let to = self.set_aside(&key, at_us)?;
-                    reconciled.set_aside.push(SetAside {
-                        key: key.clone(),
-                        to,
-                        why,
-                    });
-                    withdrawn.push(key);
-                }
+                Verdict::Withdraw if terms.known.contains_key(&key) => withdrawn.push(key),
+                Verdict::Withdraw => {}
+                // Moved before the catalog forgets it: who dies in between finds a file that is gone.
+                Verdict::SetAside(why) => match self.set_aside(&key, terms.at_us) {
+                    Ok(to) => {
+                        let gone = match terms.known.contains_key(&key) {
+                            true => &mut withdrawn,
+                            false => &mut strange,
+                        };
+                        gone.push(key.clone());
+                        reconciled.set_aside.push(SetAside { key, to, why });
+                    }
+                    Err(error) => leave(format!("{why}; {}", with_causes(&error))),
+                },
             }
         }
-        withdrawn.retain(|key| known.contains_key(key));
         self.database.write(|transaction| {
-            fence::check_epoch_in(transaction, epoch)?;
+            fence::check_epoch_in(transaction, terms.epoch)?;
             if !adopted.is_empty() {
                 let rows_new = adopted
                     .iter()
-                    .filter(|sound| !known.contains_key(&sound.file.key))
+                    .filter(|sound| !terms.known.contains_key(&sound.file.key))
                     .map(|sound| sound.file.rows)
                     .sum();
                 let summary = CommitSummary {
                     job: None,
-                    at_us,
+                    at_us: terms.at_us,
                     partitions: u64::try_from(adopted.len()).unwrap_or(u64::MAX),
                     rows_new,
                     rows_revised: 0,
@@ -233,8 +355,12 @@ impl LakeStore {
             for key in &withdrawn {
                 withdraw_in(transaction, key)?;
             }
+            for key in &strange {
+                note_lost_in(transaction, key, terms.at_us)?;
+            }
             let settled = adopted.iter().map(|sound| &sound.file.key);
-            let paths: Vec<String> = settled.chain(&withdrawn).map(catalog_path).collect();
+            let settled = settled.chain(&withdrawn).chain(&strange);
+            let paths: Vec<String> = settled.map(catalog_path).collect();
             // What an interrupted commit meant to do to them is settled with it.
             redo::delete_redo_in(transaction, &paths)?;
             Ok(())
@@ -264,89 +390,9 @@ impl LakeStore {
     }
 }
 
-fn by_key(files: Vec<PartitionFile>) -> BTreeMap<PartitionKey, PartitionFile> {
+fn by_key(files: Vec<CatalogFile>) -> BTreeMap<PartitionKey, CatalogFile> {
     files
         .into_iter()
-        .map(|file| (file.key.clone(), file))
-        .collect()
-}
-
-/// Enters a sound file, and its sessions as not asked for.
-fn adopt_in(
-    transaction: &Transaction<'_>,
-    sound: &SoundFile,
-    commit_seq: i64,
-) -> Result<(), StoreError> {
-    let key = &sound.file.key;
-    let derived = sound.derived.as_ref();
-    let file = CatalogFile {
-        file: sound.file.clone(),
-        path: catalog_path(key),
-        schema_version: sound.schema_version,
-        spec_hash: derived.map(|derived| derived.spec_hash.clone()),
-        commit_seq: None,
-    };
-    put_files_in(transaction, &[file], commit_seq)?;
-    if let Some(derived) = derived {
-        let source_hash = derived.source_hash.as_deref().unwrap_or_default();
-        return put_derivation_in(transaction, key, &derived.spec_hash, source_hash);
-    }
-    // Of a session that the file has no row of nothing is left to be believed.
-    forget_rows_in(transaction, key, |date| {
-        sound.records.iter().any(|record| record.date == date)
-    })?;
-    put_sessions_in(transaction, &key.dataset, &key.symbol, &sound.records)
-}
-
-/// Forgets the file of `key`; its sessions count as not asked for.
-fn withdraw_in(transaction: &Transaction<'_>, key: &PartitionKey) -> Result<(), StoreError> {
-    delete_files_in(transaction, std::slice::from_ref(key))?;
-    if key.timeframe.is_derived() {
-        return delete_derivation_in(transaction, key);
-    }
-    forget_rows_in(transaction, key, |_| false)
-}
-
-/// Makes the ledger say that no minute of the partition is there and none was asked for, except of sessions to keep and
-/// of those that were answered with nothing.
-fn forget_rows_in(
-    transaction: &Transaction<'_>,
-    key: &PartitionKey,
-    is_kept: impl Fn(SessionDate) -> bool,
-) -> Result<(), StoreError> {
-    let Some((first, last)) = key.period.month_dates() else {
-        return Ok(());
-    };
-    let (dataset, symbol) = (&key.dataset, &key.symbol);
-    let before = list_sessions_in(transaction, dataset, symbol, first, last)?;
-    let nothing = BarBatch::empty();
-    for record in before
-        .iter()
-        .filter(|record| record.rows() > 0 && !is_kept(record.date))
-    {
-        match record_of(key, record.date, &nothing, Some(record)) {
-            Some(emptied) => put_sessions_in(transaction, dataset, symbol, &[emptied])?,
-            None => {
-                let date = record.date;
-                _ = delete_sessions_in(transaction, dataset, symbol, date, date)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The records of `before` that were never asked for, as `stored`, the partition's rows, really holds them; only those
-/// that say something else.
-pub(super) fn realigned(
-    key: &PartitionKey,
-    before: &[SessionRecord],
-    stored: &BarBatch,
-) -> Vec<SessionRecord> {
-    let unasked = before.iter().filter(|record| record.asked.is_empty());
-    unasked
-        .filter_map(|record| {
-            let real = record_of(key, record.date, stored, Some(record))?;
-            (real != *record).then_some(real)
-        })
+        .map(|entry| (entry.file.key.clone(), entry))
         .collect()
 }

@@ -1,8 +1,9 @@
 //! Recovery: finishes or forgets what a dead writer left. Runs under the store lock, as often as one likes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::domain::causes::with_causes;
 use crate::domain::digest::hex_sha256;
 use crate::domain::job::{JobCounts, JobId};
 use crate::domain::ports::{StoreError, StoreErrorKind};
@@ -13,10 +14,19 @@ use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::symbol_bars::{list_sessions_in, put_sessions_in};
 use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, redo};
 
-use super::commit::{catalog_path, take_back_revisions};
+use super::commit::{READERS_LEAVE, catalog_path, take_back_revisions};
 use super::lock::PublishLock;
-use super::reconcile::realigned;
+use super::presence::refuse_absent;
+use super::settle::realigned;
 use super::{DataDirectory, LakeStore, REMOVAL_PREFIX};
+
+/// A commit that can be neither finished nor forgotten now.
+pub(super) struct Blocked {
+    /// Whether somebody else changed the file: waiting does not help. Otherwise the system failed, and may not the next time.
+    pub(super) is_contradiction: bool,
+    /// Why, in words.
+    pub(super) why: String,
+}
 
 /// What becomes of one redo record.
 enum Verdict {
@@ -43,14 +53,24 @@ impl LakeStore {
     /// Brings lake and catalog together after a writer died. The caller holds the store lock.
     ///
     /// Returns the paths of commits that can be neither finished nor forgotten now; they hold up their own
-    /// partition and no other.
+    /// partition and no other. A lake that is not there is refused: commits would be finished in its mount point.
     pub(super) fn recover(&self) -> Result<BTreeSet<String>, StoreError> {
-        let mut blocked = BTreeSet::new();
+        refuse_absent(&self.directory, &self.catalog)?;
+        Ok(self.finish_interrupted()?.into_keys().collect())
+    }
+
+    /// The same for whoever takes the lake as it is, absent or not: with the paths why nothing can be done.
+    pub(super) fn finish_interrupted(&self) -> Result<BTreeMap<String, Blocked>, StoreError> {
+        let mut blocked = BTreeMap::new();
         let mut still_staged = BTreeSet::new();
         for record in self.catalog.list_redo()? {
             if let Err(error) = self.redo(&record) {
                 tracing::warn!("an interrupted commit cannot be finished: {error}");
-                blocked.insert(record.file.path);
+                let prospect = prospect_of(&self.directory, &record);
+                let is_contradiction = matches!(prospect, Ok(Prospect::Contradiction(_)));
+                let why = with_causes(&error);
+                let path = record.file.path;
+                blocked.insert(path, Blocked { is_contradiction, why });
                 still_staged.insert(record.staged_name);
             }
         }
@@ -58,8 +78,13 @@ impl LakeStore {
         Ok(blocked)
     }
 
-    fn redo(&self, record: &RedoRecord) -> Result<(), StoreError> {
+    /// Finishes or forgets one interrupted commit. The caller holds the store lock.
+    pub(super) fn redo(&self, record: &RedoRecord) -> Result<(), StoreError> {
         self.refuse_foreign(record)?;
+        // Until files and catalog agree again, or a reader would take what lies there for damaged. Readers have the time to
+        // leave, whatever the wait for other writers is.
+        let _readers_wait = PublishLock::new(self.directory.publish_lock())
+            .exclusive(READERS_LEAVE.max(self.lock_wait))?;
         let verdict = if record.staged_name.starts_with(REMOVAL_PREFIX) {
             self.redo_removal(record)?
         } else {
@@ -166,8 +191,6 @@ impl LakeStore {
         if sha256_of(&path)?.as_deref() != Some(&record.file.file.sha256) {
             disk::create_folders(folder, Access::Readable)?;
             let staged = self.directory.staging().join(&record.staged_name);
-            let _readers_wait =
-                PublishLock::new(self.directory.publish_lock()).exclusive(self.lock_wait)?;
             disk::rename(&staged, &path)?;
         }
         disk::sync_folder(folder)?;
@@ -228,7 +251,13 @@ pub(super) fn prospect_of(
     record: &RedoRecord,
 ) -> Result<Prospect, StoreError> {
     let path = directory.root().join(&record.file.path);
-    let present = sha256_of(&path)?;
+    let present = match sha256_of(&path) {
+        // A link, a folder: somebody else's work as well.
+        Err(error) if error.kind == StoreErrorKind::Damaged => {
+            return Ok(Prospect::Contradiction(with_causes(&error)));
+        }
+        present => present?,
+    };
     // Derived bars can be made again, whatever lies in their place; minutes may be all that is left of something.
     let is_derived = record.file.file.key.timeframe.is_derived();
     let is_as_before = is_derived || present == record.old_sha256;
@@ -243,17 +272,23 @@ pub(super) fn prospect_of(
     if present.as_deref() == new {
         return Ok(Prospect::Finish);
     }
-    if !is_as_before {
-        return Ok(Prospect::Contradiction(contradiction(
-            &path, present, record,
-        )));
-    }
-    let staged = sha256_of(&directory.staging().join(&record.staged_name))?;
-    Ok(if staged.as_deref() == new {
-        Prospect::Finish
-    } else {
-        Prospect::Forget
+    let is_staged = is_staged(directory, record)?;
+    // Where nothing is left of what was there before, what was to follow it is all there is.
+    Ok(match (is_staged, is_as_before) {
+        (true, true) => Prospect::Finish,
+        (true, false) if present.is_none() => Prospect::Finish,
+        (false, true) => Prospect::Forget,
+        (_, false) => Prospect::Contradiction(contradiction(&path, present, record)),
     })
+}
+
+/// Whether the file that is to take the place is still in the staging area, sound to the last byte.
+pub(super) fn is_staged(
+    directory: &DataDirectory,
+    record: &RedoRecord,
+) -> Result<bool, StoreError> {
+    let staged = sha256_of(&directory.staging().join(&record.staged_name))?;
+    Ok(staged.as_deref() == Some(&record.file.file.sha256))
 }
 
 fn contradiction(path: &Path, present: Option<String>, record: &RedoRecord) -> String {

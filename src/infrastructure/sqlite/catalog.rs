@@ -77,6 +77,23 @@ impl SqliteCatalog {
         self.database.read(|conn| list_entries_in(conn, selection))
     }
 
+    /// Gives the paths of all files to `work` until that says no; only as many are read.
+    pub fn for_each_path(&self, work: &mut dyn FnMut(&str) -> bool) -> Result<(), StoreError> {
+        self.database.read(|conn| {
+            let mut give = || -> rusqlite::Result<()> {
+                let mut select = conn.prepare_cached("SELECT path FROM partition_file")?;
+                let mut rows = select.query([])?;
+                while let Some(row) = rows.next()? {
+                    if !work(&row.get::<_, String>(0)?) {
+                        break;
+                    }
+                }
+                Ok(())
+            };
+            give().during(conn, "list the paths of the lake")
+        })
+    }
+
     /// Enters files as one commit, replacing those of the same partitions; returns the commit's number.
     pub fn put_files(
         &self,

@@ -251,26 +251,63 @@ fn a_lake_that_is_not_mounted_is_not_fetched_again() {
     let ward = Ward::new();
     let experiment = Experiment::begin(
         "damage",
-        "the lake: an empty folder, as where its disk is not mounted",
+        "the lake: an empty folder, one with what a file system puts there, or none, as where its disk is not mounted",
         "from outside, between two commands",
-        "repair refuses and changes nothing; once the catalog is told, everything is fetched again",
+        "whoever writes refuses and changes nothing; once the catalog is told, everything is fetched again",
     );
     let mount = |data: &Path| {
         fs::rename(data.join("lake"), data.join("elsewhere")).unwrap();
         fs::create_dir(data.join("lake")).unwrap();
     };
-    let patient = ward.admit(mount);
-    let refused = patient.run(&["repair"]);
-    assert_eq!(refused.code, 7, "{}", refused.stderr);
-    assert!(
-        refused.stderr.contains("is its disk mounted?"),
-        "{}",
-        refused.stderr
-    );
-    let data = patient.folder.path();
-    fs::remove_dir(data.join("lake")).unwrap();
-    fs::rename(data.join("elsewhere"), data.join("lake")).unwrap();
-    patient.assert_cured(&[], "mounted again");
+    let new_month = [
+        "ingest",
+        "--symbols",
+        "AAPL",
+        "--start",
+        "2024-07-01",
+        "--end",
+        "2024-07-01",
+    ];
+    for strangers in [
+        &[][..],
+        &["lake/lost+found"],
+        &["lake/lost+found", "lake/provider=alpaca"],
+    ] {
+        let patient = ward.admit(mount);
+        let data = patient.folder.path();
+        for stranger in strangers {
+            fs::create_dir(data.join(stranger)).unwrap();
+        }
+        for command in [
+            &["repair"][..],
+            &new_month,
+            &["aggregate", "--full"],
+            &["snapshot"],
+        ] {
+            let refused = patient.run(command);
+            assert_eq!(refused.code, 7, "{command:?}: {}", refused.stderr);
+            let has_asked = refused.stderr.contains("is its disk mounted?");
+            assert!(has_asked, "{command:?}: {}", refused.stderr);
+        }
+        let looked = patient.run(&["doctor", "--format", "csv"]);
+        assert_eq!(looked.code, 7, "{}", looked.stdout);
+        let errors = looked.stdout.lines().filter(|line| line.contains(",error,"));
+        assert_eq!(errors.count(), 1, "{}", looked.stdout);
+        assert!(
+            looked.stdout.contains("is its disk mounted?"),
+            "{}",
+            looked.stdout
+        );
+        assert!(files_below(&data.join("lake")).is_empty());
+        fs::remove_dir_all(data.join("lake")).unwrap();
+        for command in [&["repair"][..], &new_month] {
+            let refused = patient.run(command);
+            assert_eq!(refused.code, 7, "{command:?}: {}", refused.stderr);
+        }
+        assert!(!data.join("lake").exists(), "it would be in the way");
+        fs::rename(data.join("elsewhere"), data.join("lake")).unwrap();
+        patient.assert_cured(&[], "mounted again");
+    }
     let patient = ward.admit(mount);
     patient.assert_cured(
         &[
@@ -280,7 +317,25 @@ fn a_lake_that_is_not_mounted_is_not_fetched_again() {
         ],
         "lost for good",
     );
-    experiment.passed(2, "nothing changed, and fetched again byte for byte");
+    let patient = ward.admit(mount);
+    let told = patient.run(&["doctor", "--rebuild-catalog"]);
+    assert!(
+        told.stderr.contains("not one file is left"),
+        "{}",
+        told.stderr
+    );
+    let data = patient.folder.path();
+    fs::remove_dir(data.join("lake")).unwrap();
+    fs::rename(data.join("elsewhere"), data.join("lake")).unwrap();
+    patient.assert_cured(
+        &[
+            &["doctor", "--rebuild-catalog"],
+            &["repair"],
+            &["aggregate"],
+        ],
+        "told too early",
+    );
+    experiment.passed(5, "nothing changed, and fetched again byte for byte");
 }
 
 #[test]

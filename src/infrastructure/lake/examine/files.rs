@@ -10,6 +10,7 @@ use crate::infrastructure::disk;
 use crate::infrastructure::lake::commit::{catalog_path, on_all_cores};
 use crate::infrastructure::lake::layout::DataDirectory;
 use crate::infrastructure::lake::lock::{LockGuard, PublishLock};
+use crate::infrastructure::lake::presence::{IF_LOST, absence, count_if_absent};
 use crate::infrastructure::lake::verify::{Verified, verify};
 use crate::infrastructure::parquet::ParquetDataStorage;
 use crate::infrastructure::parquet::data_storage::key_of_path;
@@ -106,6 +107,12 @@ impl FileDoctor<'_> {
     }
 
     fn list_bad_files(&self) -> Result<(usize, Vec<Diagnosis>), StoreError> {
+        if let Some(count) = count_if_absent(self.directory, &self.catalog)? {
+            // Not one by one: nobody should fetch again what is on a disk that is not mounted.
+            let why = absence(self.directory, count);
+            let seen = Diagnosis::new(Check::Files, Health::Error, why).remedy(IF_LOST);
+            return Ok((count, vec![seen]));
+        }
         let files = self.catalog.list_files(&BarSelection::default())?;
         let count = files.len();
         let suspects = on_all_cores(files, |file| {
