@@ -70,7 +70,13 @@ impl LakeStore {
                 let is_contradiction = matches!(prospect, Ok(Prospect::Contradiction(_)));
                 let why = with_causes(&error);
                 let path = record.file.path;
-                blocked.insert(path, Blocked { is_contradiction, why });
+                blocked.insert(
+                    path,
+                    Blocked {
+                        is_contradiction,
+                        why,
+                    },
+                );
                 still_staged.insert(record.staged_name);
             }
         }

@@ -291,7 +291,10 @@ fn a_lake_that_is_not_mounted_is_not_fetched_again() {
         }
         let looked = patient.run(&["doctor", "--format", "csv"]);
         assert_eq!(looked.code, 7, "{}", looked.stdout);
-        let errors = looked.stdout.lines().filter(|line| line.contains(",error,"));
+        let errors = looked
+            .stdout
+            .lines()
+            .filter(|line| line.contains(",error,"));
         assert_eq!(errors.count(), 1, "{}", looked.stdout);
         assert!(
             looked.stdout.contains("is its disk mounted?"),
