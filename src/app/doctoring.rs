@@ -8,10 +8,16 @@ use chrono::DateTime;
 
 use super::{App, AppError, Stores, stores};
 use crate::domain::causes::with_causes;
-use crate::domain::ports::{BarSelection, EventPublisher, StoreError, StoreErrorKind};
+use crate::domain::ports::{
+    BarSelection, EventPublisher, StoreError, StoreErrorKind, SymbolBarsRepository as _,
+};
 use crate::domain::{Check, Dataset, Diagnosis, Health};
-use crate::infrastructure::lake::{LakeStore, Look, Reconciled, examine, refuse_while_at_work};
-use crate::infrastructure::sqlite::Database;
+use crate::infrastructure::lake::{
+    LakeStore, Look, Reconciled, examine, lock_lake, refuse_while_at_work,
+};
+use crate::infrastructure::sqlite::{
+    Database, SqliteCatalog, SqliteJobRepository, SqliteSymbolBarsRepository,
+};
 
 /// What came of making the catalog anew.
 #[derive(Debug)]
@@ -63,8 +69,10 @@ impl App {
     ) -> Result<Rebuilt, AppError> {
         let directory = self.directory();
         directory.check_lake()?;
-        refuse_while_at_work(&directory)?;
         directory.create()?;
+        // From before the database is looked at: whoever else makes a new one has ended, or waits and finds the new one.
+        let lock = lock_lake(&directory, events.as_ref(), lock_wait)?;
+        refuse_while_at_work(&directory)?;
         let path = directory.database();
         let now_us = self.clock.now_us();
         let (database, old_database) = match open_verified(&path) {
@@ -79,7 +87,7 @@ impl App {
         };
         // Not as writers open it: they refuse a lake of which nothing is left, and this is how to say that it is lost.
         let bars = LakeStore::open_for_reading(directory, database.clone(), events, lock_wait);
-        let files = bars.adopt_lake(now_us)?;
+        let files = bars.adopt_lake(&lock, now_us)?;
         self.close_dead_jobs(&stores(bars, database))?;
         Ok(Rebuilt {
             old_database,
@@ -105,9 +113,19 @@ impl App {
     }
 }
 
-/// The database at `path`, every page of which is sound; a new one where there is none.
+/// The database at `path`, every page of which is sound and every value of which can be read that reconciliation reads; a
+/// new one where there is none.
 fn open_verified(path: &std::path::Path) -> Result<Database, StoreError> {
     let database = Database::open(path)?;
     database.verify()?;
+    let catalog = SqliteCatalog::new(database.clone());
+    catalog.list_files(&BarSelection::default())?;
+    catalog.list_redo()?;
+    SqliteJobRepository::new(database.clone()).list_unfinished()?;
+    let ledger = SqliteSymbolBarsRepository::new(database.clone());
+    for series in ledger.list_series(&[])? {
+        let (first, last) = series.sessions;
+        ledger.list_sessions(&series.dataset, &series.symbol, first, last)?;
+    }
     Ok(database)
 }

@@ -11,7 +11,7 @@ use crate::domain::event::Event;
 use crate::domain::job::{JobCounts, JobId};
 use crate::domain::merge::Revision;
 use crate::domain::ports::{
-    CommitBatch, CommitReceipt, PartitionAnswer, PartitionOutcome, QuarantinedRow, RevisionRow,
+    CommitBatch, CommitReceipt, EventPublisher, PartitionAnswer, PartitionOutcome, QuarantinedRow, RevisionRow,
     StoreError, StoreErrorKind,
 };
 use crate::domain::{Checkpoint, PartitionKey, SessionRecord};
@@ -32,7 +32,7 @@ use crate::infrastructure::sqlite::{
 
 use super::lock::{LockGuard, PublishLock, lock_store};
 use super::prepare::{DerivedFrom, FileChange, PreparedPartition};
-use super::{LakeStore, REMOVAL_PREFIX};
+use super::{DataDirectory, LakeStore, REMOVAL_PREFIX};
 
 /// How long readers of files, this process's own among them, may take to leave, whatever the wait for other writers is.
 pub(super) const READERS_LEAVE: Duration = Duration::from_secs(5);
@@ -64,18 +64,7 @@ impl<'a> CommitContext<'a> {
 impl LakeStore {
     /// Takes the store lock; tells the user when somebody else has it.
     pub(super) fn lock(&self) -> Result<LockGuard, StoreError> {
-        self.directory.refuse_links()?;
-        let holder = format!("process {}", std::process::id());
-        lock_store(
-            &self.directory.store_lock(),
-            &holder,
-            self.lock_wait,
-            |holder| {
-                self.events.publish(&Event::StoreLockAwaited {
-                    holder: holder.to_owned(),
-                });
-            },
-        )
+        lock_lake(&self.directory, self.events.as_ref(), self.lock_wait)
     }
 
     /// Commits a batch; see [`BarStore::commit`](crate::domain::ports::BarStore::commit).
@@ -319,6 +308,24 @@ impl LakeStore {
             }
         }
     }
+}
+
+/// Takes the store lock of `directory`, waiting `wait` at most; `events` are told when somebody else has it.
+///
+/// # Errors
+/// [`StoreErrorKind::Locked`] names the holder when the wait was in vain.
+pub fn lock_lake(
+    directory: &DataDirectory,
+    events: &dyn EventPublisher,
+    wait: Duration,
+) -> Result<LockGuard, StoreError> {
+    directory.refuse_links()?;
+    let holder = format!("process {}", std::process::id());
+    lock_store(&directory.store_lock(), &holder, wait, |holder| {
+        events.publish(&Event::StoreLockAwaited {
+            holder: holder.to_owned(),
+        });
+    })
 }
 
 /// Does the same to all items, on as many threads as there are cores; the results are in the order of the items.

@@ -32,6 +32,7 @@ use crate::infrastructure::parquet::data_storage::cut_to_sessions;
 use crate::infrastructure::parquet::engine::Known;
 use crate::infrastructure::sqlite::{Database, SqliteCatalog};
 
+pub use commit::lock_lake;
 pub use examine::{Look, examine};
 pub use layout::DataDirectory;
 pub use lease::{JobLease, close_dead_jobs, refuse_while_at_work};

@@ -14,7 +14,7 @@ use crate::infrastructure::parquet::data_storage::{key_of_path, relative_path};
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
 use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, fence, redo};
 
-use super::LakeStore;
+use super::{LakeStore, LockGuard};
 use super::commit::{READERS_LEAVE, catalog_path, on_all_cores};
 use super::lock::PublishLock;
 use super::presence::refuse_absent;
@@ -92,12 +92,12 @@ impl LakeStore {
     /// Makes catalog and ledger say what the lake holds; sound files are adopted, whoever put them there, and what is not
     /// there counts as lost, be it everything.
     ///
-    /// What the provider was asked is not known of adopted sessions, so they count as not asked for.
+    /// What the provider was asked is not known of adopted sessions, so they count as not asked for. The caller has the store
+    /// lock since before it opened the database.
     ///
     /// # Errors
     /// When lock, disk or database fail; what was done so far stays, and doing it again goes on.
-    pub fn adopt_lake(&self, at_us: i64) -> Result<Reconciled, StoreError> {
-        let _lock = self.lock()?;
+    pub fn adopt_lake(&self, _lock: &LockGuard, at_us: i64) -> Result<Reconciled, StoreError> {
         let epoch = self.catalog.bump_epoch()?;
         let blocked = self.finish_interrupted()?;
         let mut terms = Terms {
@@ -217,7 +217,7 @@ impl LakeStore {
         Ok(())
     }
 
-    fn keep_readers_away(&self) -> Result<super::LockGuard, StoreError> {
+    fn keep_readers_away(&self) -> Result<LockGuard, StoreError> {
         let lock = PublishLock::new(self.directory.publish_lock());
         lock.exclusive(READERS_LEAVE.max(self.lock_wait))
     }

@@ -27,6 +27,8 @@ pub struct Database(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
+    /// Which file was opened; `None` where the system does not tell.
+    identity: Option<(u64, u64)>,
     /// `None` when opened for reading only.
     writer: Option<Mutex<Connection>>,
     idle_readers: Mutex<Vec<Connection>>,
@@ -110,14 +112,23 @@ impl Database {
     /// # Errors
     /// When a file cannot be renamed.
     pub fn set_aside(path: &Path, suffix: &str) -> Result<Option<PathBuf>, StoreError> {
+        const LOGS: [&str; 3] = ["-wal", "-shm", ""];
         let named = |ending: &str| {
             let mut name = path.as_os_str().to_owned();
             name.push(ending);
             PathBuf::from(name)
         };
+        // Never over another one that was set aside: it may be all that is left of something.
+        let is_free = |suffix: &String| {
+            let names = LOGS.map(|log| named(&format!("{suffix}{log}")));
+            names.iter().all(|name| name.symlink_metadata().is_err())
+        };
+        let others = (1_u32..).map(|number| format!("{suffix}.{number}"));
+        let suffix = std::iter::once(suffix.to_owned()).chain(others).find(is_free);
+        let suffix = suffix.unwrap_or_default();
         let mut aside = None;
         // The logs first: one that stayed behind would be played into the new database.
-        for log in ["-wal", "-shm", ""] {
+        for log in LOGS {
             let to = named(&format!("{suffix}{log}"));
             match fs::rename(named(log), &to) {
                 Ok(()) => aside = Some(to),
@@ -131,6 +142,7 @@ impl Database {
 
     fn shared(path: PathBuf, writer: Option<Mutex<Connection>>) -> Self {
         Self(Arc::new(Shared {
+            identity: identity_of(&path),
             path,
             writer,
             idle_readers: Mutex::default(),
@@ -154,6 +166,7 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut writer = self.writer()?;
+        self.refuse_another()?;
         let transaction = writer
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .during_at(&self.0.path, "begin a transaction")?;
@@ -177,7 +190,11 @@ impl Database {
         let idle = lock(&self.0.idle_readers).pop();
         let reader = match idle {
             Some(reader) => reader,
-            None => connect::open_connection(&self.0.path, Access::ReadOnly)?,
+            None => {
+                let reader = connect::open_connection(&self.0.path, Access::ReadOnly)?;
+                self.refuse_another()?;
+                reader
+            }
         };
         let snapshot = reader
             .unchecked_transaction()
@@ -223,6 +240,19 @@ impl Database {
         }
     }
 
+    /// Refuses to go on where another database has taken this one's place, or none: what is written into this one, nobody
+    /// would find.
+    fn refuse_another(&self) -> Result<(), StoreError> {
+        if identity_of(&self.0.path) == self.0.identity {
+            return Ok(());
+        }
+        let context = format!(
+            "{} was replaced or removed by somebody else while it was in use",
+            self.0.path.display()
+        );
+        Err(StoreError::new(StoreErrorKind::Locked, context))
+    }
+
     fn writer(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
         let writer = self.0.writer.as_ref().ok_or_else(|| {
             let context = format!("{} was opened for reading only", self.0.path.display());
@@ -247,6 +277,20 @@ impl Database {
     pub(super) fn idle_readers(&self) -> usize {
         lock(&self.0.idle_readers).len()
     }
+}
+
+/// What tells the file at `path` from every other; `None` where there is none, or the system does not tell.
+#[cfg(unix)]
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+/// What tells the file at `path` from every other; nobody knows here, where an open file cannot be moved.
+#[cfg(not(unix))]
+fn identity_of(_path: &Path) -> Option<(u64, u64)> {
+    None
 }
 
 /// A panic in the middle of a transaction rolls it back on its way, so what the lock guards is sound.
