@@ -94,6 +94,7 @@ fn prove_minutes(
     if batch.is_empty() {
         return Err(damaged(FileError::Empty));
     }
+    refuse_sessions_beyond(key, &batch)?;
     Ok(SoundFile {
         file: describe_file(key, &description, (sha256, *size), span_us(&batch))?,
         schema_version: description.schema,
@@ -128,6 +129,7 @@ fn prove_derived(
     if derived.bars().is_empty() {
         return Err(damaged(FileError::Empty));
     }
+    refuse_sessions_beyond(key, derived.bars())?;
     Ok(SoundFile {
         file: describe_file(key, &description, (sha256, *size), span_us(derived.bars()))?,
         schema_version: description.schema,
@@ -137,6 +139,20 @@ fn prove_derived(
         }),
         records: Vec::new(),
     })
+}
+
+/// Refuses rows of sessions that another partition holds.
+fn refuse_sessions_beyond(key: &PartitionKey, batch: &BarBatch) -> Result<(), StoreError> {
+    let days = batch.session_days();
+    let is_within = key.period.dates().is_some_and(|(first, last)| {
+        let period = first.days_since_epoch()..=last.days_since_epoch();
+        days.iter().all(|day| period.contains(day))
+    });
+    if is_within {
+        return Ok(());
+    }
+    let context = format!("holds sessions that are not of {}", key.period);
+    Err(StoreError::new(StoreErrorKind::Damaged, context))
 }
 
 fn damaged(error: FileError) -> StoreError {

@@ -13,8 +13,9 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{BrotliLevel, Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -122,6 +123,12 @@ pub enum FileError {
         /// As described.
         described: String,
     },
+    /// More rows than any partition has: reading them would need more memory than there may be.
+    #[error("the file claims {found} rows, more than {MOST_ROWS}, the most that any partition has")]
+    TooLong {
+        /// As the Parquet metadata say.
+        found: i64,
+    },
     /// The reader gave up on damaged content.
     #[error("the Parquet reader gave up on damaged content")]
     Unreadable,
@@ -132,6 +139,9 @@ pub enum FileError {
     #[error("a file without rows is never written")]
     Empty,
 }
+
+/// A year of 2-minute bars around the clock has a quarter of it.
+const MOST_ROWS: usize = 1 << 20;
 
 /// What is known of bytes before they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +218,7 @@ impl ParquetStorageEngine {
             BarBatch::from_parts(columns, session_days, segments).map_err(SchemaError::from)?;
         if known == Known::Nothing {
             check_content(content_hash(Rows::of(&batch), None), &description)?;
+            check_sessions(&batch, &description)?;
         }
         Ok((batch, description))
     }
@@ -254,6 +265,7 @@ impl ParquetStorageEngine {
         if known == Known::Nothing {
             let content = content_hash(Rows::of(derived.bars()), Some(derived.minutes()));
             check_content(content, &description)?;
+            check_sessions(derived.bars(), &description)?;
         }
         Ok((derived, description))
     }
@@ -349,8 +361,17 @@ fn decode_trusting(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), Fil
             described: description.rows.to_string(),
         });
     }
+    // A few bytes can stand for any number of equal values: what is claimed is not even tried.
+    let row_groups = builder.metadata().row_groups().iter();
+    let claimed = row_groups.fold(0_i64, |sum, group| sum.saturating_add(group.num_rows()));
+    if claimed.max(counted) > i64::try_from(MOST_ROWS).unwrap_or(i64::MAX) {
+        return Err(FileError::TooLong {
+            found: claimed.max(counted),
+        });
+    }
+    let span_us = ts_statistics(builder.metadata());
     // One read for the whole file, but never more than the rows it claims nor an absurd allocation.
-    let reader = builder.with_batch_size(rows.clamp(1, 1 << 20)).build()?;
+    let reader = builder.with_batch_size(rows.clamp(1, MOST_ROWS)).build()?;
     let mut record_batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
     let record_batch = match (record_batches.pop(), record_batches.is_empty()) {
         (Some(only), true) => only,
@@ -361,7 +382,65 @@ fn decode_trusting(bytes: Vec<u8>) -> Result<(FileColumns, FileDescription), Fil
         }
         (None, _) => return Err(FileError::Empty),
     };
-    Ok((schema::from_record_batch(record_batch)?, description))
+    let columns = schema::from_record_batch(record_batch)?;
+    check_statistics(span_us, &columns.columns.ts_us)?;
+    Ok((columns, description))
+}
+
+/// The least and the greatest `ts` by the statistics of the row groups, UTC microseconds, where each has them.
+fn ts_statistics(metadata: &ParquetMetaData) -> Option<(i64, i64)> {
+    let spans = metadata.row_groups().iter().map(|group| {
+        let mut columns = group.columns().iter();
+        let ts = columns.find(|column| column.column_path().string() == "ts")?;
+        match ts.statistics()? {
+            Statistics::Int64(ts) => ts.min_opt().copied().zip(ts.max_opt().copied()),
+            _ => None,
+        }
+    });
+    let spans: Vec<(i64, i64)> = spans.collect::<Option<_>>()?;
+    let least = spans.iter().map(|span| span.0).min();
+    least.zip(spans.iter().map(|span| span.1).max())
+}
+
+/// Refuses statistics of `ts` other than those of the rows: readers leave a file out by them.
+fn check_statistics(described: Option<(i64, i64)>, ts_us: &[i64]) -> Result<(), FileError> {
+    let found = ts_us.iter().min().copied().zip(ts_us.iter().max().copied());
+    let (Some(described), Some(found)) = (described, found) else {
+        return Ok(());
+    };
+    if described == found {
+        return Ok(());
+    }
+    Err(FileError::Mismatch {
+        what: "span of ts, in UTC microseconds,",
+        found: format!("{} to {}", found.0, found.1),
+        described: format!("{} to {}", described.0, described.1),
+    })
+}
+
+/// Refuses a footer that tells other sessions or another layout than the rows have: the hash is of the rows alone.
+fn check_sessions(batch: &BarBatch, description: &FileDescription) -> Result<(), FileError> {
+    let found = session_span(batch).ok_or(FileError::Empty)?;
+    let described = (&description.first_session, &description.last_session);
+    if described != (&found.0, &found.1) {
+        return Err(FileError::Mismatch {
+            what: "span of sessions",
+            found: format!("{} to {}", found.0, found.1),
+            described: format!("{} to {}", described.0, described.1),
+        });
+    }
+    if description.schema == 0 {
+        let words = "layout version 0 never was".to_owned();
+        return Err(FileError::Undescribed(words));
+    }
+    Ok(())
+}
+
+/// The first and the last session of the rows, which ascend; `None` without rows.
+fn session_span(batch: &BarBatch) -> Option<(String, String)> {
+    let date = |&day: &i32| SessionDate::from_days_since_epoch(day).map(|date| date.to_string());
+    let days = batch.session_days();
+    days.first().and_then(date).zip(days.last().and_then(date))
 }
 
 fn check_content(content: String, description: &FileDescription) -> Result<(), FileError> {
@@ -485,16 +564,7 @@ fn describe(
     minutes: Option<&[i32]>,
     derived: Option<DerivedDescription>,
 ) -> Result<FileDescription, FileError> {
-    let session = |day: Option<&i32>| {
-        day.and_then(|&day| SessionDate::from_days_since_epoch(day))
-            .map(|date| date.to_string())
-    };
-    let (Some(first_session), Some(last_session)) = (
-        session(batch.session_days().first()),
-        session(batch.session_days().last()),
-    ) else {
-        return Err(FileError::Empty);
-    };
+    let (first_session, last_session) = session_span(batch).ok_or(FileError::Empty)?;
     Ok(FileDescription {
         schema: SCHEMA_VERSION,
         dataset: key.dataset.to_string(),

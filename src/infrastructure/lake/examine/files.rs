@@ -21,7 +21,8 @@ use super::Look;
 const REFETCH: &str =
     "marketpipe repair sets it aside and asks the provider again; or put back a copy";
 const FETCH: &str = "marketpipe repair asks the provider for what it held; or put back a copy";
-const REMAKE: &str = "marketpipe aggregate makes it again from the minutes";
+const REMAKE: &str = "marketpipe repair sets it aside, marketpipe aggregate then makes it again from the minutes; or at once \
+     marketpipe aggregate --full";
 const ADOPT: &str = "marketpipe doctor --rebuild-catalog takes it as it is; marketpipe repair sets it aside and asks the provider again";
 const REMOVE: &str =
     "move it out of the lake if nobody needs it: readers of lake/**/*.parquet would read it too";
