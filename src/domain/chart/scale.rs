@@ -32,10 +32,17 @@ impl PriceScale {
         while power > rough {
             power /= 10.0;
         }
-        let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power);
-        let step = step
-            .into_iter()
-            .find(|step| *step >= rough)
+        let steps = [0.5, 1.0, 2.0, 5.0, 10.0].map(|times| times * power);
+        let wide_enough = steps
+            .iter()
+            .rposition(|step| *step < rough)
+            .map_or(0, |below| below + 1);
+        // A step longer than the whole range may pass over it; the next smaller one cannot.
+        let is_seen = |step: &f64| (low / step).ceil() * step <= high;
+        let step = steps[..=wide_enough.min(4)]
+            .iter()
+            .copied()
+            .rfind(is_seen)
             .unwrap_or(rough);
         Self { low, high, step }
     }

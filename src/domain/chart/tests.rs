@@ -204,6 +204,14 @@ fn dates_grow_coarser_where_there_is_less_room() {
     assert!(clock_labels(&columns, Calendar::nyse(), |_| 8).is_empty());
 }
 
+#[test]
+fn a_range_that_the_round_step_passes_over_has_a_label_all_the_same() {
+    let scale = PriceScale::over([542.7, 934.4].into_iter(), 2);
+    assert_eq!(scale.ticks(), [600.0, 800.0]);
+    let scale = PriceScale::over([100.0, 101.0].into_iter(), 4);
+    assert_eq!(scale.ticks(), [100.0, 100.5, 101.0]);
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_when_buckets_are_put_together(
