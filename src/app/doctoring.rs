@@ -107,7 +107,9 @@ impl App {
     ) -> Result<Reconciled, AppError> {
         let can_fetch = |dataset: &Dataset| self.choice_of(dataset).is_some();
         let now_us = self.clock.now_us();
-        Ok(stores.bars.withdraw_damaged(selection, &can_fetch, now_us)?)
+        Ok(stores
+            .bars
+            .withdraw_damaged(selection, &can_fetch, now_us)?)
     }
 }
 

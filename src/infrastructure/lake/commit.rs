@@ -11,8 +11,8 @@ use crate::domain::event::Event;
 use crate::domain::job::{JobCounts, JobId};
 use crate::domain::merge::Revision;
 use crate::domain::ports::{
-    CommitBatch, CommitReceipt, EventPublisher, PartitionAnswer, PartitionOutcome, QuarantinedRow, RevisionRow,
-    StoreError, StoreErrorKind,
+    CommitBatch, CommitReceipt, EventPublisher, PartitionAnswer, PartitionOutcome, QuarantinedRow,
+    RevisionRow, StoreError, StoreErrorKind,
 };
 use crate::domain::{Checkpoint, PartitionKey, SessionRecord};
 use crate::infrastructure::disk::{self, Access};

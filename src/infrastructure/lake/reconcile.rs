@@ -14,13 +14,13 @@ use crate::infrastructure::parquet::data_storage::{key_of_path, relative_path};
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
 use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, fence, redo};
 
-use super::{LakeStore, LockGuard};
 use super::commit::{READERS_LEAVE, catalog_path, on_all_cores};
 use super::lock::PublishLock;
 use super::presence::refuse_absent;
 use super::recover::{Blocked, is_staged};
 use super::settle::{adopt_in, note_lost_in, withdraw_in};
 use super::verify::{SoundFile, Verified, verify};
+use super::{LakeStore, LockGuard};
 
 /// Partitions that are read and entered together: enough to keep all cores busy, few enough to be held in memory.
 const PARTITIONS_AT_ONCE: usize = 256;

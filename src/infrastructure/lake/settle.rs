@@ -42,7 +42,10 @@ pub(super) fn adopt_in(
 }
 
 /// Forgets the file of `key`; its sessions count as not asked for.
-pub(super) fn withdraw_in(transaction: &Transaction<'_>, key: &PartitionKey) -> Result<(), StoreError> {
+pub(super) fn withdraw_in(
+    transaction: &Transaction<'_>,
+    key: &PartitionKey,
+) -> Result<(), StoreError> {
     delete_files_in(transaction, std::slice::from_ref(key))?;
     if key.timeframe.is_derived() {
         return delete_derivation_in(transaction, key);

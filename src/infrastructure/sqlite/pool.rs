@@ -124,7 +124,9 @@ impl Database {
             names.iter().all(|name| name.symlink_metadata().is_err())
         };
         let others = (1_u32..).map(|number| format!("{suffix}.{number}"));
-        let suffix = std::iter::once(suffix.to_owned()).chain(others).find(is_free);
+        let suffix = std::iter::once(suffix.to_owned())
+            .chain(others)
+            .find(is_free);
         let suffix = suffix.unwrap_or_default();
         let mut aside = None;
         // The logs first: one that stayed behind would be played into the new database.
