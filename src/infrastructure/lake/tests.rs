@@ -762,3 +762,21 @@ fn recovery_waits_for_those_who_read() {
     fixture.reopened().unwrap();
     assert!(!fixture.path().exists());
 }
+
+#[test]
+fn a_rebuilt_catalog_says_of_a_file_what_the_file_says_and_keeps_what_is_in_quarantine() {
+    let fixture = Fixture::new();
+    let mut batch = fixture.batch(&bars(3, 1.0));
+    let bad_us = session().open_us() + 5 * MINUTE_US;
+    batch.answers[0].sessions[0].asked.quarantined_ts_us = vec![bad_us];
+    fixture.store.commit(batch).unwrap();
+    assert_eq!(fixture.rebuilt().kept, 1);
+    fixture.execute("UPDATE partition_file SET rows = 4");
+    assert_eq!(fixture.rebuilt().adopted, [key()]);
+    let files = fixture.store.list_files(&BarSelection::default()).unwrap();
+    assert_eq!(files[0].rows, 3);
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let (dataset, symbol) = (&key().dataset, &key().symbol);
+    let record = ledger.find_session(dataset, symbol, session().date());
+    assert_eq!(record.unwrap().unwrap().quarantined.len(), 1);
+}

@@ -112,18 +112,20 @@ fn list_commits(
     let unfinished = SqliteCatalog::new(database.clone()).list_redo()?;
     let mut findings = Vec::new();
     for record in &unfinished {
-        let said = match prospect_of(directory, record)? {
-            Prospect::Finish => Diagnosis::new(
+        let said = match prospect_of(directory, record) {
+            Err(error) => Diagnosis::new(Check::Commits, Health::Error, with_causes(&error))
+                .remedy("check its permissions and the disk"),
+            Ok(Prospect::Finish) => Diagnosis::new(
                 Check::Commits,
                 Health::Note,
                 "a commit was cut short after its file was written: the next command that writes finishes it",
             ),
-            Prospect::Forget => Diagnosis::new(
+            Ok(Prospect::Forget) => Diagnosis::new(
                 Check::Commits,
                 Health::Note,
                 "a commit was cut short before its file was in place: the next command that writes forgets it, and the next ingest asks again",
             ),
-            Prospect::Contradiction(why) => Diagnosis::new(Check::Commits, Health::Error, why).remedy(
+            Ok(Prospect::Contradiction(why)) => Diagnosis::new(Check::Commits, Health::Error, why).remedy(
                 "put back the file that was there, or run `marketpipe doctor --rebuild-catalog`: it takes what lies there, if it is sound, or sets it aside",
             ),
         };

@@ -291,7 +291,12 @@ impl FileDoctor<'_> {
             } else {
                 "is in no partition's place"
             };
-            return finding(Health::Warning, why.to_owned(), REMOVE);
+            let remedy = if is_link && path.is_dir() {
+                "replace the link by the folder itself, or move it out of the lake if nobody needs it"
+            } else {
+                REMOVE
+            };
+            return finding(Health::Warning, why.to_owned(), remedy);
         };
         match verify(&self.storage, &key) {
             Ok(Verified::Sound(sound)) => {
