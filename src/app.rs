@@ -29,14 +29,17 @@ use crate::infrastructure::duckdb::{
 };
 use crate::infrastructure::host;
 use crate::infrastructure::http::{BreakerPolicy, HttpOptions, RetryPolicy};
-use crate::infrastructure::lake::{DataDirectory, JobLease, LakeStore, LockGuard, close_dead_jobs};
+use crate::infrastructure::lake::{
+    DataDirectory, JobLease, LakeStore, LockGuard, close_dead_jobs, refuse_absent,
+};
 use crate::infrastructure::providers::alpaca::{
     AlpacaCredentials, AlpacaMarketDataAdapter, AlpacaOptions,
 };
 use crate::infrastructure::providers::synthetic::SyntheticProvider;
 use crate::infrastructure::sqlite::{
-    Database, SqliteCheckpointRepository, SqliteFindingRepository, SqliteJobRepository,
-    SqliteMetricsRepository, SqliteOhlcvRepository, SqliteSymbolBarsRepository,
+    Database, SqliteCatalog, SqliteCheckpointRepository, SqliteFindingRepository,
+    SqliteJobRepository, SqliteMetricsRepository, SqliteOhlcvRepository,
+    SqliteSymbolBarsRepository,
 };
 use crate::ingestion::coordinator::IngestError;
 use crate::ingestion::{GapsRequest, IngestionCoordinatorService, Ports, list_gaps};
@@ -166,15 +169,18 @@ impl App {
     ) -> Result<Stores, AppError> {
         let directory = self.directory();
         let path = directory.database();
-        if Database::is_there(&path)? {
+        directory.refuse_links()?;
+        let database = if Database::is_there(&path)? {
+            let database = Database::open(&path)?;
             // Made anew, the folder of a lake that is elsewhere now would be in the way of its return.
-            directory.check_lake()?;
+            refuse_absent(&directory, &SqliteCatalog::new(database.clone()))?;
             directory.create()?;
+            database
         } else {
             directory.create()?;
             refuse_files_without_database(&directory)?;
-        }
-        let database = Database::open(&path)?;
+            Database::open(&path)?
+        };
         let bars = LakeStore::open(directory, database.clone(), events, lock_wait)?;
         let stores = stores(bars, database);
         self.close_dead_jobs(&stores)?;

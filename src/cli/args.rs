@@ -170,7 +170,8 @@ Examples:
   marketpipe doctor --rebuild-catalog
 
 Looks and changes nothing, unless --rebuild-catalog is given. Exit code 7: something is lost or damaged; 5: the \
-configuration is wrong. `marketpipe validate` looks at what the bars say; this looks at what holds them.";
+configuration is wrong; 3: --rebuild-catalog set something aside or left it. `marketpipe validate` looks at what the bars \
+say; this looks at what holds them.";
 
 const AGGREGATE_EXAMPLES: &str = "\
 Examples:

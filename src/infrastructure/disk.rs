@@ -336,25 +336,13 @@ fn is_not_ours(path: &Path) -> StoreError {
 
 /// The regular files below `folder`, at any depth, in order; none when there is no such folder. Links are not followed.
 pub(crate) fn list_files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    list_below(folder, fs::FileType::is_file)
-}
-
-/// Everything below `folder` that is no folder: files, links and what else there may be.
-pub(crate) fn list_entries_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    list_below(folder, |_| true)
-}
-
-fn list_below(
-    folder: &Path,
-    is_wanted: impl Fn(&fs::FileType) -> bool,
-) -> Result<Vec<PathBuf>, StoreError> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(current) = folders.pop() {
         for (path, file_type) in entries_of(&current)? {
             if file_type.is_dir() {
                 folders.push(path);
-            } else if is_wanted(&file_type) {
+            } else if file_type.is_file() {
                 found.push(path);
             }
         }

@@ -58,6 +58,7 @@ impl DataDirectory {
         let folders = [
             self.lake(),
             self.staging(),
+            self.damaged(),
             self.leases(),
             self.reports(),
             self.snapshots(),

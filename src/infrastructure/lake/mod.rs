@@ -37,6 +37,7 @@ pub use examine::{Look, examine};
 pub use layout::DataDirectory;
 pub use lease::{JobLease, close_dead_jobs, refuse_while_at_work};
 pub use lock::{LockGuard, PublishLock};
+pub use presence::refuse_absent;
 pub use reconcile::{Left, Reconciled, SetAside};
 pub use snapshot::{Snapshot, SnapshotName, drop_snapshot, list_snapshots};
 

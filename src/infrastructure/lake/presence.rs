@@ -15,10 +15,7 @@ pub(super) const IF_LOST: &str = "mount it; if the files are really lost, `marke
 ///
 /// # Errors
 /// [`StoreErrorKind::Missing`] says so.
-pub(super) fn refuse_absent(
-    directory: &DataDirectory,
-    catalog: &SqliteCatalog,
-) -> Result<(), StoreError> {
+pub fn refuse_absent(directory: &DataDirectory, catalog: &SqliteCatalog) -> Result<(), StoreError> {
     match count_if_absent(directory, catalog)? {
         None => Ok(()),
         Some(count) => {

@@ -270,7 +270,13 @@ impl LakeStore {
                 _ => Verdict::Leave(why),
             },
             Ok(Verified::Sound(sound)) => match known {
-                Some(known) if known.file.sha256 == sound.file.sha256 => Verdict::Keep,
+                Some(known) if known.file == sound.file => Verdict::Keep,
+                Some(known)
+                    if terms.strangers == Strangers::SetAside
+                        && known.file.sha256 == sound.file.sha256 =>
+                {
+                    Verdict::Keep
+                }
                 Some(known) if terms.strangers == Strangers::SetAside => {
                     Verdict::SetAside(format!(
                         "its SHA-256 is {}, the catalog says {}",

@@ -226,15 +226,21 @@ impl LakeStore {
             {
                 continue;
             }
-            let is_ours = path
-                .extension()
-                .is_some_and(|extension| extension == "parquet");
+            let is_ours = is_staged_bars(&self.directory.staging(), &path);
             if is_ours && entry.file_type().is_ok_and(|file_type| file_type.is_file()) {
                 disk::remove_if_present(&path)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether the file at `path` is one that a commit puts into the staging area, and recovery removes.
+pub(super) fn is_staged_bars(staging: &Path, path: &Path) -> bool {
+    let is_bars = path
+        .extension()
+        .is_some_and(|extension| extension == "parquet");
+    is_bars && path.parent() == Some(staging)
 }
 
 fn sha256_of(path: &Path) -> Result<Option<String>, StoreError> {

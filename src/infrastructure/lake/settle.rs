@@ -34,11 +34,22 @@ pub(super) fn adopt_in(
         let source_hash = derived.source_hash.as_deref().unwrap_or_default();
         return put_derivation_in(transaction, key, &derived.spec_hash, source_hash);
     }
+    // What is in quarantine has no row in any file: only the ledger knows of it.
+    let mut records = sound.records.clone();
+    if let Some((first, last)) = key.period.month_dates() {
+        let before = list_sessions_in(transaction, &key.dataset, &key.symbol, first, last)?;
+        for record in &mut records {
+            let before = before.iter().find(|before| before.date == record.date);
+            if let Some(before) = before {
+                record.quarantined = before.quarantined.without(&record.present);
+            }
+        }
+    }
     // Of a session that the file has no row of nothing is left to be believed.
     forget_rows_in(transaction, key, |date| {
         sound.records.iter().any(|record| record.date == date)
     })?;
-    put_sessions_in(transaction, &key.dataset, &key.symbol, &sound.records)
+    put_sessions_in(transaction, &key.dataset, &key.symbol, &records)
 }
 
 /// Forgets the file of `key`; its sessions count as not asked for.

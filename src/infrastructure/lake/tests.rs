@@ -582,3 +582,201 @@ fn a_failed_month_takes_back_its_own_revisions_alone() {
     );
     assert!(record(self::session().date()).unwrap().rows() > 0);
 }
+
+/// Everything that lies below `folder`, by its content.
+fn contents(folder: &std::path::Path) -> Vec<Vec<u8>> {
+    let files = disk::list_files_below(folder).unwrap();
+    files
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
+impl Fixture {
+    fn rebuilt(&self) -> Reconciled {
+        let lock = self.store.lock().unwrap();
+        self.store.adopt_lake(&lock, 0).unwrap()
+    }
+
+    fn withdrawn(&self, can_fetch: bool) -> Reconciled {
+        let selection = BarSelection::default();
+        let withdrawn = self
+            .store
+            .withdraw_damaged(&selection, &|_| can_fetch, 0)
+            .unwrap();
+        assert_eq!(withdrawn.kept, 0, "the others are not even looked at");
+        withdrawn
+    }
+
+    fn execute(&self, sql: &str) {
+        let executed = self.store.database.write(|transaction| {
+            transaction.execute_batch(sql).unwrap();
+            Ok(())
+        });
+        executed.unwrap();
+    }
+}
+
+#[test]
+fn a_commit_that_cannot_be_finished_now_is_not_taken_for_damage() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let bytes = fixture.interrupted(&bars(5, 2.0));
+    std::fs::write(fixture.path(), &bytes).unwrap();
+    fixture.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON commit_log BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
+    for found in [fixture.withdrawn(true), fixture.rebuilt()] {
+        assert_eq!((found.set_aside, found.adopted), (vec![], vec![]));
+        assert!(found.left[0].why.contains("no room"), "{:?}", found.left);
+    }
+    assert_eq!(std::fs::read(fixture.path()).unwrap(), bytes);
+    fixture.execute("DROP TRIGGER full");
+    fixture.reopened().unwrap();
+    assert_eq!((fixture.rows(), fixture.counted()), (5, (5, 3)));
+}
+
+#[test]
+fn a_sound_file_on_its_way_replaces_what_was_damaged_or_removed_meanwhile() {
+    for by in ["repair", "rebuild"] {
+        let fixture = Fixture::new();
+        fixture.commit(&bars(3, 1.0));
+        fixture.interrupted(&bars(5, 2.0));
+        std::fs::write(fixture.path(), b"half a file").unwrap();
+        let found = match by {
+            "repair" => {
+                let selection = BarSelection::default();
+                let withdrawn = fixture.store.withdraw_damaged(&selection, &|_| true, 0);
+                withdrawn.unwrap()
+            }
+            _ => fixture.rebuilt(),
+        };
+        assert_eq!(
+            (found.set_aside.len(), found.withdrawn.len()),
+            (1, 0),
+            "{by}"
+        );
+        assert_eq!(fixture.rows(), 5, "{by}");
+        assert_eq!(
+            contents(&fixture.store.directory.damaged()),
+            [b"half a file"]
+        );
+    }
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    fixture.interrupted(&bars(5, 2.0));
+    std::fs::remove_file(fixture.path()).unwrap();
+    fixture.reopened().unwrap();
+    assert_eq!(fixture.rows(), 5);
+}
+
+#[test]
+fn what_nobody_can_fetch_again_stays_where_it_is() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    std::fs::write(fixture.path(), b"half a file").unwrap();
+    let found = fixture.withdrawn(false);
+    assert_eq!((found.set_aside.len(), found.withdrawn.len()), (0, 0));
+    assert!(
+        found.left[0].why.contains("no provider"),
+        "{:?}",
+        found.left
+    );
+    assert_eq!(std::fs::read(fixture.path()).unwrap(), b"half a file");
+    assert_eq!(fixture.withdrawn(true).set_aside.len(), 1);
+}
+
+#[test]
+fn rows_of_another_month_are_not_the_files_of_this_one() {
+    let fixture = Fixture::new();
+    let august = PartitionKey {
+        period: Period::Month("2024-08".parse().unwrap()),
+        ..key()
+    };
+    let batch = BarBatch::from_columns(bars(3, 1.0).into_iter().collect(), Calendar::nyse());
+    let encoded = fixture
+        .store
+        .storage
+        .engine()
+        .encode(&august, batch.unwrap());
+    let path = fixture.store.storage.path_of(&august);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, encoded.unwrap().bytes).unwrap();
+    let found = fixture.rebuilt();
+    assert_eq!((found.adopted.len(), found.set_aside.len()), (0, 1));
+    assert!(found.set_aside[0].why.contains("not of 2024-08"));
+}
+
+#[test]
+fn a_damaged_month_that_the_catalog_never_knew_is_missed() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    fixture.execute("DELETE FROM partition_file; DELETE FROM session_record");
+    std::fs::write(fixture.path(), b"half a file").unwrap();
+    let lock = fixture.store.lock().unwrap();
+    let mid_july_us = session().window_end_us() + 10 * 86_400_000_000;
+    let found = fixture.store.adopt_lake(&lock, mid_july_us).unwrap();
+    assert_eq!(found.set_aside.len(), 1);
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let (first, last) = key().period.month_dates().unwrap();
+    let records = ledger.list_sessions(&key().dataset, &key().symbol, first, last);
+    let records = records.unwrap();
+    assert!(records.iter().all(|record| record.asked.is_empty()));
+    let dates: Vec<String> = records
+        .iter()
+        .map(|record| record.date.to_string())
+        .collect();
+    assert_eq!(dates.first().map(String::as_str), Some("2024-07-01"));
+    assert_eq!(
+        dates.last().map(String::as_str),
+        Some("2024-07-12"),
+        "no later one had begun"
+    );
+    assert_eq!(dates.len(), 9, "without the holiday: {dates:?}");
+}
+
+#[test]
+fn recovery_waits_for_those_who_read() {
+    let fixture = Fixture::new();
+    fixture.commit(&bars(3, 1.0));
+    let bytes = std::fs::read(fixture.path()).unwrap();
+    let old = fixture.store.catalog.find_entry(&key()).unwrap().unwrap();
+    let record = RedoRecord {
+        old_sha256: Some(old.file.sha256.clone()),
+        staged_name: format!("{REMOVAL_PREFIX}{}", old.file.sha256),
+        file: old,
+        epoch: fixture.store.catalog.bump_epoch().unwrap(),
+        created_at_us: 0,
+        share: JobShare::default(),
+    };
+    let put = fixture.store.catalog.put_redo(record.epoch, &[record]);
+    put.unwrap();
+    let (_, reading) = fixture.store.pin_files(&BarSelection::default()).unwrap();
+    fixture.reopened().unwrap();
+    assert_eq!(
+        std::fs::read(fixture.path()).unwrap(),
+        bytes,
+        "somebody reads it"
+    );
+    drop(reading);
+    fixture.reopened().unwrap();
+    assert!(!fixture.path().exists());
+}
+
+#[test]
+fn a_rebuilt_catalog_says_of_a_file_what_the_file_says_and_keeps_what_is_in_quarantine() {
+    let fixture = Fixture::new();
+    let mut batch = fixture.batch(&bars(3, 1.0));
+    let bad_us = session().open_us() + 5 * MINUTE_US;
+    batch.answers[0].sessions[0].asked.quarantined_ts_us = vec![bad_us];
+    fixture.store.commit(batch).unwrap();
+    assert_eq!(fixture.rebuilt().kept, 1);
+    fixture.execute("UPDATE partition_file SET rows = 4");
+    assert_eq!(fixture.rebuilt().adopted, [key()]);
+    let files = fixture.store.list_files(&BarSelection::default()).unwrap();
+    assert_eq!(files[0].rows, 3);
+    let ledger = SqliteSymbolBarsRepository::new(fixture.store.database.clone());
+    let (dataset, symbol) = (&key().dataset, &key().symbol);
+    let record = ledger.find_session(dataset, symbol, session().date());
+    assert_eq!(record.unwrap().unwrap().quarantined.len(), 1);
+}

@@ -71,10 +71,13 @@ pub fn key_of_path(path: &Path) -> Option<PartitionKey> {
     .ok()?;
     let timeframe: Timeframe = value(timeframe, "timeframe")?.parse().ok()?;
     let symbol = value(symbol, "symbol")?.parse().ok()?;
-    let period: Period = value(period, "month")
-        .or_else(|| value(period, "year"))?
-        .parse()
-        .ok()?;
+    // Minutes by year or longer bars by month would be second copies of the same bars.
+    let unit = if timeframe.is_derived() {
+        "year"
+    } else {
+        "month"
+    };
+    let period: Period = value(period, unit)?.parse().ok()?;
     let key = PartitionKey {
         dataset,
         timeframe,

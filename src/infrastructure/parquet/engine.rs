@@ -861,6 +861,63 @@ mod tests {
         }
     }
 
+    /// `bytes` with the last `old` replaced by `new`, which is as long.
+    fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+        let found = bytes.windows(old.len()).rposition(|window| window == old);
+        let place = found.unwrap();
+        let mut replaced = bytes.to_vec();
+        replaced[place..place + old.len()].copy_from_slice(new);
+        replaced
+    }
+
+    #[test]
+    fn a_footer_that_tells_other_sessions_or_instants_than_the_rows_is_damage() {
+        let engine = ParquetStorageEngine::new();
+        let file = engine.encode(&key(), batch((0..50).map(|n| bar(n, 100.0))));
+        let bytes = file.unwrap().bytes;
+        let last_us = OPEN + 49 * 60_000_000;
+        for (old, new) in [
+            (
+                &br#""first_session":"2024-07-02""#[..],
+                &br#""first_session":"2024-07-01""#[..],
+            ),
+            (
+                br#""last_session":"2024-07-02""#,
+                br#""last_session":"2024-07-22""#,
+            ),
+            (br#""schema":1"#, br#""schema":0"#),
+            (&OPEN.to_le_bytes(), &(OPEN + 60_000_000).to_le_bytes()),
+            (&last_us.to_le_bytes(), &(last_us ^ 1).to_le_bytes()),
+        ] {
+            let refused = engine.decode(replaced(&bytes, old, new), Known::Nothing);
+            assert!(refused.is_err(), "{}", String::from_utf8_lossy(old));
+        }
+    }
+
+    #[test]
+    fn more_rows_than_any_partition_has_are_not_even_read() {
+        let rows = MOST_ROWS + 1;
+        let described = FileDescription {
+            rows: u64::try_from(rows).unwrap(),
+            ..describe(&key(), &batch([bar(0, 1.0)]), None, None).unwrap()
+        };
+        let json = serde_json::to_string(&described).unwrap();
+        let entry = KeyValue::new(DESCRIPTION_KEY.to_owned(), json);
+        let field = arrow::datatypes::Field::new("ts", arrow::datatypes::DataType::Int64, false);
+        let schema = Arc::new(arrow::datatypes::Schema::new(vec![field]));
+        let ts = Arc::new(arrow::array::Int64Array::from(vec![OPEN; rows]));
+        let record_batch = RecordBatch::try_new(Arc::clone(&schema), vec![ts]).unwrap();
+        let properties = writer_properties(Effort::Least, Some(entry));
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).unwrap();
+        writer.write(&record_batch).unwrap();
+        let bytes = writer.into_inner().unwrap();
+        let refused = ParquetStorageEngine::new().decode(bytes, Known::Nothing);
+        assert!(matches!(
+            refused,
+            Err(FileError::TooLong { found: 1_048_577 })
+        ));
+    }
+
     #[test]
     fn a_newer_layout_and_foreign_files_are_refused() {
         let entry = |json: &str| {

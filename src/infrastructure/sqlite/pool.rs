@@ -144,7 +144,9 @@ impl Database {
 
     fn shared(path: PathBuf, writer: Option<Mutex<Connection>>) -> Self {
         Self(Arc::new(Shared {
-            identity: identity_of(&path),
+            identity: fs::metadata(&path)
+                .ok()
+                .and_then(|found| identity_of(&found)),
             path,
             writer,
             idle_readers: Mutex::default(),
@@ -245,12 +247,14 @@ impl Database {
     /// Refuses to go on where another database has taken this one's place, or none: what is written into this one, nobody
     /// would find.
     fn refuse_another(&self) -> Result<(), StoreError> {
-        if identity_of(&self.0.path) == self.0.identity {
+        let path = &self.0.path;
+        let found = fs::metadata(path).map_err(|error| io_failure("find", path, error))?;
+        if identity_of(&found) == self.0.identity {
             return Ok(());
         }
         let context = format!(
-            "{} was replaced or removed by somebody else while it was in use",
-            self.0.path.display()
+            "{} was replaced by another database while it was in use",
+            path.display()
         );
         Err(StoreError::new(StoreErrorKind::Locked, context))
     }
@@ -281,17 +285,16 @@ impl Database {
     }
 }
 
-/// What tells the file at `path` from every other; `None` where there is none, or the system does not tell.
+/// What tells a file from every other.
 #[cfg(unix)]
-fn identity_of(path: &Path) -> Option<(u64, u64)> {
+fn identity_of(found: &fs::Metadata) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
-    let found = fs::metadata(path).ok()?;
     Some((found.dev(), found.ino()))
 }
 
-/// What tells the file at `path` from every other; nobody knows here, where an open file cannot be moved.
+/// What tells a file from every other; the system does not say here, where an open file cannot be moved.
 #[cfg(not(unix))]
-fn identity_of(_path: &Path) -> Option<(u64, u64)> {
+fn identity_of(_found: &fs::Metadata) -> Option<(u64, u64)> {
     None
 }
 

@@ -228,6 +228,12 @@ fn assert_every_harm_is_cured(what: &str, [frame, period]: [&str; 2], expected: 
         );
         let patient = ward.admit(|data| harm(&data.join(&path), &data.join(&other)));
         patient.assert_diagnosed(path.to_str().unwrap(), name);
+        let looked = patient.run(&["doctor", "--deep", "--format", "csv"]);
+        let mut lines = looked.stdout.lines();
+        let line = lines.find(|line| line.contains(path.to_str().unwrap()));
+        // `aggregate` alone sees no damage that leaves the size as it was.
+        let names_repair = line.is_some_and(|line| line.contains("marketpipe repair"));
+        assert!(names_repair, "{name}\n{}", looked.stdout);
         patient.assert_honest(name);
         patient.assert_cured(&[&["repair"], &["aggregate"]], name);
         experiment.passed(1, "restored byte for byte");
@@ -474,7 +480,9 @@ fn older_newer_and_copied_databases_are_told_apart() {
     let experiment = begin("the database of an older version", "upgraded, nothing lost");
     let old = ward.admit(|data| downgrade(&data.join("marketpipe.db"), 1));
     old.assert_cured(&[&ingest, &["aggregate"]], "older");
-    experiment.passed(1, "upgraded");
+    let old = ward.admit(|data| downgrade(&data.join("marketpipe.db"), 1));
+    old.assert_cured(&[&["repair"], &["aggregate"]], "older");
+    experiment.passed(2, "upgraded");
 
     let experiment = begin(
         "the database of a newer version",
@@ -606,4 +614,233 @@ fn logs_locks_and_strangers_do_no_harm() {
     patient.assert_honest("stranger");
     assert!(patient.folder.path().join("lake/notes.txt").exists());
     experiment.passed(1, "named");
+}
+
+/// The beginning of one experiment on a file or the database.
+fn begin(fault: &str, expected: &str) -> Experiment {
+    Experiment::begin(
+        "damage",
+        fault,
+        "from outside, between two commands",
+        expected,
+    )
+}
+
+/// Whether anything was set aside.
+fn has_set_aside(patient: &Patient<'_>) -> bool {
+    !files_below(&patient.folder.path().join("damaged")).is_empty()
+}
+
+#[test]
+fn repair_of_a_range_fetches_all_that_it_sets_aside_and_sets_aside_nothing_beyond() {
+    let ward = Ward::new();
+    let experiment = begin(
+        "a damaged file of minutes, a part of which is in the range of repair",
+        "all that it held is fetched again; one beyond the range stays, whichever bound is given",
+    );
+    let path = ward.file(["timeframe=1m", "symbol=AAPL", "month=2024-06"]);
+    let harmed = || ward.admit(|data| flip(&data.join(&path), |bytes| bytes / 3));
+    for range in [
+        &["--start", "2024-06-12", "--end", "2024-06-18"][..],
+        &["--start", "2024-06-12"],
+        &["--end", "2024-06-12"],
+        &["--start", "2024-05-31", "--end", "2024-06-03"],
+    ] {
+        let repair = [&["repair"], range].concat();
+        harmed().assert_cured(&[&repair, &["aggregate"]], &format!("{range:?}"));
+    }
+    for range in [&["--end", "2024-05-31"][..], &["--start", "2024-07-01"]] {
+        let patient = harmed();
+        patient.run(&[&["repair"], range].concat());
+        assert!(!has_set_aside(&patient), "{range:?}");
+        patient.assert_cured(&[&["repair"], &["aggregate"]], "afterwards");
+    }
+    experiment.passed(6, "restored byte for byte");
+}
+
+#[test]
+fn a_damaged_file_that_no_provider_has_stays_where_it_is() {
+    let experiment = begin(
+        "a damaged file of minutes of a dataset that no provider of the configuration has",
+        "repair says so and leaves it, exit 3; with the provider back it is fetched again",
+    );
+    let lab = Lab::with_made_up(&["AAPL"], FIRST, LAST);
+    let seed = |seed: u32| lab.configure(&format!("[providers.synthetic]\nseed = {seed}\n"));
+    seed(1);
+    let provider = ["ingest", "--provider", "synthetic", "--symbols", "AAPL"];
+    lab.done(&[&provider[..], &["--start", FIRST, "--end", FIRST]].concat());
+    let lake = lab.data().join("lake");
+    let path = files_below(&lake).remove(0);
+    let sound = fs::read(&path).unwrap();
+    flip(&path, |bytes| bytes / 3);
+    let harmed = fs::read(&path).unwrap();
+    seed(2);
+    let ran = lab.run(&["repair"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("left as it is"), "{}", ran.stderr);
+    assert!(fs::read(&path).unwrap() == harmed);
+    seed(1);
+    lab.done(&["repair", "--start", FIRST, "--end", FIRST]);
+    assert!(fs::read(&path).unwrap() == sound);
+    experiment.passed(1, "left, then restored byte for byte");
+}
+
+#[test]
+fn a_file_that_is_damaged_while_the_database_is_lost_is_missed_and_fetched_again() {
+    let ward = Ward::new();
+    let experiment = begin(
+        "a damaged file of a symbol's earliest month, and no database",
+        "the rebuilt catalog says that it is missing, exit 3; repair fetches it",
+    );
+    let path = ward.file(["timeframe=1m", "symbol=AAPL", "month=2024-05"]);
+    let patient = ward.admit(|data| {
+        fs::remove_file(data.join("marketpipe.db")).unwrap();
+        flip(&data.join(&path), |bytes| bytes / 3);
+    });
+    let ran = patient.run(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("marketpipe repair"), "{}", ran.stderr);
+    let gaps = patient.run(&["gaps", "--reason", "not asked", "--format", "csv"]);
+    assert!(
+        gaps.stdout.contains("2024-05-01"),
+        "{}{}",
+        gaps.stdout,
+        gaps.stderr
+    );
+    patient.assert_cured(&[&["repair"], &["aggregate"]], "rebuilt");
+    experiment.passed(1, "missed, then restored byte for byte");
+}
+
+#[test]
+fn what_cannot_be_read_or_is_newer_holds_nothing_else_up_and_is_told() {
+    let ward = Ward::new();
+    let experiment = begin(
+        "a damaged file behind a link in the place of its symbol's folder, and another damaged one",
+        "the damaged one is set aside, the other left and told, exit 3; by rebuild, too",
+    );
+    let path = ward.file(["timeframe=1m", "symbol=BRK", "month=2024-05"]);
+    let other = ward.file(["timeframe=1m", "symbol=AAPL", "month=2024-05"]);
+    let symbol = other.parent().unwrap().parent().unwrap().to_owned();
+    for command in [&["repair"][..], &["doctor", "--rebuild-catalog"]] {
+        let patient = ward.admit(|data| {
+            flip(&data.join(&path), |bytes| bytes / 3);
+            flip(&data.join(&other), |bytes| bytes / 3);
+            fs::rename(data.join(&symbol), data.join("elsewhere")).unwrap();
+            std::os::unix::fs::symlink(data.join("elsewhere"), data.join(&symbol)).unwrap();
+        });
+        let ran = patient.run(command);
+        assert_eq!(ran.code, 3, "{command:?} {}", ran.stderr);
+        assert!(has_set_aside(&patient), "{command:?}");
+        assert!(
+            ran.stderr.contains("left as it is"),
+            "{command:?} {}",
+            ran.stderr
+        );
+        let data = patient.folder.path();
+        fs::remove_file(data.join(&symbol)).unwrap();
+        fs::rename(data.join("elsewhere"), data.join(&symbol)).unwrap();
+        patient.assert_cured(&[&["repair"], &["aggregate"]], "the folder is back");
+    }
+    experiment.passed(2, "restored byte for byte");
+
+    let experiment = begin(
+        "a file of minutes says by a flipped bit that a newer program wrote it",
+        "set aside where the catalog knows better, left and told where it does not",
+    );
+    let newer = |data: &Path| {
+        let mut bytes = fs::read(data.join(&path)).unwrap();
+        let word = b"\"schema\":1";
+        let place = bytes.windows(word.len()).position(|found| found == word);
+        bytes[place.unwrap() + word.len() - 1] = b'9';
+        fs::write(data.join(&path), bytes).unwrap();
+    };
+    let patient = ward.admit(newer);
+    patient.assert_diagnosed(path.to_str().unwrap(), "newer");
+    patient.assert_cured(&[&["repair"], &["aggregate"]], "newer");
+    let patient = ward.admit(|data| {
+        newer(data);
+        fs::remove_file(data.join("marketpipe.db")).unwrap();
+    });
+    let ran = patient.run(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(ran.code, 7, "{}", ran.stderr);
+    assert!(ran.stderr.contains("layout version 9"), "{}", ran.stderr);
+    assert!(!has_set_aside(&patient));
+    experiment.passed(2, "restored, and left as it is");
+}
+
+#[test]
+fn links_and_folders_in_a_files_place_are_named_and_set_aside() {
+    let ward = Ward::new();
+    let experiment = begin(
+        "a link and an empty folder in the places of files that nobody knows",
+        "named by the doctor, set aside by rebuild",
+    );
+    let path = ward.file(["timeframe=1m", "symbol=AAPL", "month=2024-06"]);
+    let place = |month: &str| {
+        let text = path.to_str().unwrap();
+        PathBuf::from(text.replace("month=2024-06", &format!("month={month}")))
+    };
+    let patient = ward.admit(|data| {
+        fs::create_dir_all(data.join(place("2024-08"))).unwrap();
+        let link = data.join(place("2024-07"));
+        fs::create_dir(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(data.join(&path), link).unwrap();
+    });
+    for month in ["month=2024-07", "month=2024-08"] {
+        patient.assert_diagnosed(month, month);
+    }
+    let ran = patient.run(&["doctor", "--rebuild-catalog"]);
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    patient.assert_cured(&[], "set aside");
+    experiment.passed(1, "set aside");
+}
+
+#[test]
+fn a_database_with_an_unreadable_value_is_set_aside_and_never_while_somebody_commits() {
+    let ward = Ward::new();
+    let ingest = [
+        "ingest",
+        "--symbols",
+        SYMBOLS,
+        "--start",
+        FIRST,
+        "--end",
+        LAST,
+    ];
+    let experiment = begin(
+        "the database: a value that no page check can tell from a right one",
+        "rebuild sets it aside and makes a new one, and waits for whoever commits",
+    );
+    for sql in [
+        "UPDATE partition_file SET first_session_day = -2000000000 WHERE path IN (SELECT path FROM partition_file LIMIT 1)",
+        "UPDATE session_record SET present = zeroblob(5000) WHERE (series_id, session_day) IN (SELECT series_id, session_day FROM session_record LIMIT 1)",
+    ] {
+        let patient = ward.admit(|data| {
+            let database = rusqlite::Connection::open(data.join("marketpipe.db")).unwrap();
+            assert_eq!(database.execute(sql, []).unwrap(), 1, "{sql}");
+        });
+        let data = patient.folder.path();
+        let lock = fs::File::options()
+            .write(true)
+            .open(data.join("store.lock"));
+        let lock = lock.unwrap();
+        lock.lock().unwrap();
+        let ran = patient.run(&["doctor", "--rebuild-catalog", "--wait", "0"]);
+        assert_eq!(ran.code, 8, "{}", ran.stderr);
+        let aside = || {
+            let names = fs::read_dir(data).unwrap();
+            let names = names.map(|entry| entry.unwrap().file_name());
+            names
+                .filter(|name| name.to_str().unwrap().contains(".damaged-"))
+                .count()
+        };
+        assert_eq!(aside(), 0, "{sql}");
+        drop(lock);
+        patient.assert_cured(
+            &[&["doctor", "--rebuild-catalog"], &ingest, &["aggregate"]],
+            sql,
+        );
+        assert!(aside() > 0, "{sql}");
+    }
+    experiment.passed(2, "restored from the lake");
 }

@@ -7,7 +7,7 @@ use crate::infrastructure::disk;
 use crate::infrastructure::lake::layout::DataDirectory;
 use crate::infrastructure::lake::lease::is_held;
 use crate::infrastructure::lake::lock::PublishLock;
-use crate::infrastructure::lake::recover::{Prospect, prospect_of};
+use crate::infrastructure::lake::recover::{Prospect, is_staged_bars, prospect_of};
 use crate::infrastructure::sqlite::{
     Database, SqliteCatalog, SqliteJobRepository, library_version,
 };
@@ -112,18 +112,20 @@ fn list_commits(
     let unfinished = SqliteCatalog::new(database.clone()).list_redo()?;
     let mut findings = Vec::new();
     for record in &unfinished {
-        let said = match prospect_of(directory, record)? {
-            Prospect::Finish => Diagnosis::new(
+        let said = match prospect_of(directory, record) {
+            Err(error) => Diagnosis::new(Check::Commits, Health::Error, with_causes(&error))
+                .remedy("check its permissions and the disk"),
+            Ok(Prospect::Finish) => Diagnosis::new(
                 Check::Commits,
                 Health::Note,
                 "a commit was cut short after its file was written: the next command that writes finishes it",
             ),
-            Prospect::Forget => Diagnosis::new(
+            Ok(Prospect::Forget) => Diagnosis::new(
                 Check::Commits,
                 Health::Note,
                 "a commit was cut short before its file was in place: the next command that writes forgets it, and the next ingest asks again",
             ),
-            Prospect::Contradiction(why) => Diagnosis::new(Check::Commits, Health::Error, why).remedy(
+            Ok(Prospect::Contradiction(why)) => Diagnosis::new(Check::Commits, Health::Error, why).remedy(
                 "put back the file that was there, or run `marketpipe doctor --rebuild-catalog`: it takes what lies there, if it is sound, or sets it aside",
             ),
         };
@@ -136,14 +138,22 @@ fn list_commits(
             .is_some_and(|name| unfinished.iter().any(|record| record.staged_name == name));
         let is_at_work = is_store_locked(directory);
         if !is_named && !is_at_work {
-            findings.push(
+            let is_cleared = is_staged_bars(&directory.staging(), &path);
+            let said = if is_cleared {
                 Diagnosis::new(
                     Check::Commits,
                     Health::Note,
                     "was left by a process that ended early: the next command that writes removes it",
                 )
-                .of(path.display().to_string()),
-            );
+            } else {
+                Diagnosis::new(
+                    Check::Commits,
+                    Health::Note,
+                    "is nothing that a commit left, and nobody removes it",
+                )
+                .remedy("move it away while no query runs: one that needs room for a moment has it there")
+            };
+            findings.push(said.of(path.display().to_string()));
         }
     }
     Ok(findings)

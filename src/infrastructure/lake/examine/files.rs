@@ -80,6 +80,12 @@ fn failed(check: Check, error: &StoreError) -> Diagnosis {
     Diagnosis::new(check, Health::Error, with_causes(error))
 }
 
+/// What lies in the lake and is not the catalog's.
+struct Unknown {
+    paths: Vec<PathBuf>,
+    unlisted: Vec<Diagnosis>,
+}
+
 struct FileDoctor<'a> {
     directory: &'a DataDirectory,
     storage: ParquetDataStorage,
@@ -123,7 +129,26 @@ impl FileDoctor<'_> {
         if suspects.is_empty() {
             return Ok((count, Vec::new()));
         }
-        // They may have been replaced since they were listed.
+        // They may have been replaced since they were listed: looked at again as the catalog has them now, and what still
+        // looks bad counts if the catalog has it so afterwards, too. Nobody waits for the reading.
+        let now = self.list_held(&suspects)?;
+        let judged = on_all_cores(now, |file| self.judge(&file).map(|finding| (file, finding)));
+        let judged: Vec<_> = judged.into_iter().flatten().collect();
+        let _files_stay = self.hold()?;
+        let mut findings = Vec::new();
+        for (file, finding) in judged {
+            match self.catalog.find_file(&file.key)? {
+                Some(now) if now == file => findings.push(finding),
+                Some(now) => findings.extend(self.judge(&now)),
+                None => {}
+            }
+        }
+        Ok((count, findings))
+    }
+
+    /// The files of these partitions as the catalog has them at a moment at which nobody commits; not those of an
+    /// interrupted commit, which is a check of its own.
+    fn list_held(&self, keys: &[PartitionKey]) -> Result<Vec<PartitionFile>, StoreError> {
         let _files_stay = self.hold()?;
         let unfinished: BTreeSet<String> = self
             .catalog
@@ -131,16 +156,11 @@ impl FileDoctor<'_> {
             .into_iter()
             .map(|record| record.file.path)
             .collect();
-        let mut findings = Vec::new();
-        for key in suspects {
-            // An interrupted commit is a check of its own.
-            if !unfinished.contains(&catalog_path(&key))
-                && let Some(file) = self.catalog.find_file(&key)?
-            {
-                findings.extend(self.judge(&file));
-            }
-        }
-        Ok((count, findings))
+        let held = keys
+            .iter()
+            .filter(|key| !unfinished.contains(&catalog_path(key)));
+        let found = held.map(|key| self.catalog.find_file(key));
+        found.filter_map(Result::transpose).collect()
     }
 
     /// What is wrong with a file of the catalog.
@@ -199,15 +219,21 @@ impl FileDoctor<'_> {
     }
 
     fn unknown_files(&self) -> Vec<Diagnosis> {
-        let looked = || -> Result<Vec<Diagnosis>, StoreError> {
-            if self.list_unknown()?.is_empty() {
-                return Ok(Vec::new());
+        let listed = || -> Result<Unknown, StoreError> {
+            let unknown = self.list_unknown()?;
+            if unknown.paths.is_empty() {
+                return Ok(unknown);
             }
-            // One that is just being published is none.
+            // One that is just being published is none. Names alone: who commits does not wait for files to be read.
             let _files_stay = self.hold()?;
             self.list_unknown()
         };
-        match looked() {
+        let judged = listed().map(|unknown| {
+            let mut findings = on_all_cores(unknown.paths, |path| self.judge_unknown(&path));
+            findings.extend(unknown.unlisted);
+            findings
+        });
+        match judged {
             Ok(findings) => super::told(Check::UnknownFiles, findings, || {
                 "none in the lake".to_owned()
             }),
@@ -215,7 +241,7 @@ impl FileDoctor<'_> {
         }
     }
 
-    fn list_unknown(&self) -> Result<Vec<Diagnosis>, StoreError> {
+    fn list_unknown(&self) -> Result<Unknown, StoreError> {
         let known = self.catalog.list_files(&BarSelection::default())?;
         let known: BTreeSet<PathBuf> = known
             .iter()
@@ -227,11 +253,26 @@ impl FileDoctor<'_> {
             .iter()
             .map(|record| self.storage.path_of(&record.file.file.key))
             .collect();
-        let entries = disk::list_entries_below(self.storage.root())?;
+        let (entries, unlisted) = disk::list_all_below(self.storage.root());
+        // A folder is nobody's business unless it lies in a file's place.
+        let is_in_place = |path: &PathBuf| {
+            let relative = path.strip_prefix(self.storage.root()).unwrap_or(path);
+            let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+            !is_folder || key_of_path(relative).is_some()
+        };
         let strays = entries
             .into_iter()
-            .filter(|path| !known.contains(path) && !unfinished.contains(path));
-        Ok(strays.map(|path| self.judge_unknown(&path)).collect())
+            .filter(|path| !known.contains(path) && !unfinished.contains(path))
+            .filter(is_in_place);
+        let unlisted = unlisted.into_iter().map(|(folder, error)| {
+            let seen = Diagnosis::new(Check::UnknownFiles, Health::Error, with_causes(&error));
+            seen.of(folder.display().to_string())
+                .remedy("check its permissions and the disk: what it holds is not known")
+        });
+        Ok(Unknown {
+            paths: strays.collect(),
+            unlisted: unlisted.collect(),
+        })
     }
 
     fn judge_unknown(&self, path: &Path) -> Diagnosis {
@@ -250,7 +291,12 @@ impl FileDoctor<'_> {
             } else {
                 "is in no partition's place"
             };
-            return finding(Health::Warning, why.to_owned(), REMOVE);
+            let remedy = if is_link && path.is_dir() {
+                "replace the link by the folder itself, or move it out of the lake if nobody needs it"
+            } else {
+                REMOVE
+            };
+            return finding(Health::Warning, why.to_owned(), remedy);
         };
         match verify(&self.storage, &key) {
             Ok(Verified::Sound(sound)) => {

@@ -231,3 +231,19 @@ fn a_reader_elsewhere_does_not_hold_up_the_end() {
     assert!(connect::has_log(&path));
     assert_eq!(count(&Database::open(&path).unwrap(), "job"), 1);
 }
+
+#[test]
+fn a_database_that_was_set_aside_is_not_written_any_more_and_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("marketpipe.db");
+    let old = Database::open(&path).unwrap();
+    let first = Database::set_aside(&path, ".damaged-1").unwrap().unwrap();
+    let new = Database::open(&path).unwrap();
+    let refused = old.write(|_| Ok(())).unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Locked, "{refused}");
+    assert!(refused.to_string().contains("replaced"), "{refused}");
+    new.write(|_| Ok(())).unwrap();
+    let second = Database::set_aside(&path, ".damaged-1").unwrap().unwrap();
+    assert_ne!(first, second);
+    assert!(first.exists() && second.exists() && !path.exists());
+}
