@@ -13,7 +13,8 @@ use crate::domain::instant::format_utc;
 use crate::domain::services::fill::BarLabel;
 use crate::domain::symbol::MAX_SYMBOL_CHARS;
 use crate::domain::{
-    BarBatch, Calendar, DerivedBatch, PartitionKey, Period, SessionDate, Symbol, Timeframe,
+    BarBatch, Calendar, DerivedBatch, LARGEST_EXACT, PartitionKey, Period, SessionDate, Symbol,
+    Timeframe,
 };
 use crate::infrastructure::http::{
     HeaderMap, HeaderName, HeaderValue, MAX_PAUSE, Pause, ServerHints, answered_at_us, inflate,
@@ -124,7 +125,7 @@ pub fn number(bytes: &[u8]) {
             assert!(text.parse().map_or_else(
                 |_| format!("{number:.0}").parse() == Ok(count)
                     && number.fract() == 0.0
-                    && number.abs() <= 9_007_199_254_740_992.0,
+                    && number.abs() <= LARGEST_EXACT,
                 |exact: i64| exact == count
             ));
         }

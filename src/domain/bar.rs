@@ -26,6 +26,17 @@ pub struct Bar {
     pub vwap: Option<f64>,
 }
 
+/// Up to 2^53 every whole number is a float of its own.
+pub const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The count that was written as a float; `None` for one with a fraction, and beyond [`LARGEST_EXACT`], where nobody knows
+/// which number was written.
+pub fn whole_count(number: f64) -> Option<i64> {
+    let is_exact = number.abs() <= LARGEST_EXACT;
+    // The text of a whole float has no fraction.
+    is_exact.then(|| number.to_string().parse().ok()).flatten()
+}
+
 /// A rule whose breach keeps a row out of the store and puts it into quarantine.
 ///
 /// Source: design decision "what a bar means", rule 8.
@@ -159,6 +170,29 @@ pub(crate) mod tests {
             volume: 100.0,
             trade_count: Some(3),
             vwap: Some(price + 0.1),
+        }
+    }
+
+    #[test]
+    fn a_float_is_a_count_as_long_as_it_names_one_number() {
+        for (number, count) in [
+            (0.0, 0),
+            (-0.0, 0),
+            (12.0, 12),
+            (-3.0, -3),
+            (LARGEST_EXACT, 9_007_199_254_740_992),
+        ] {
+            assert_eq!(whole_count(number), Some(count), "{number}");
+        }
+        // The last one is the nearest float of a number with a fraction, as a fuzzer found.
+        for number in [
+            0.5,
+            f64::NAN,
+            f64::INFINITY,
+            LARGEST_EXACT * 2.0,
+            900_925_004_956_988_895.037,
+        ] {
+            assert_eq!(whole_count(number), None, "{number}");
         }
     }
 

@@ -36,7 +36,7 @@ pub mod timeframe;
 pub use aggregation_spec::{
     AggregationChoice, AggregationSpec, Anchor, ClosingAuction, SegmentSet,
 };
-pub use bar::{Bar, HardRule};
+pub use bar::{Bar, HardRule, LARGEST_EXACT, whole_count};
 pub use bar_batch::{BarBatch, BatchError};
 pub use bar_columns::{BarColumns, NullableColumn};
 pub use calendar::{Calendar, CalendarError};

@@ -17,14 +17,11 @@ use super::table::ZoneClock;
 use crate::domain::instant::format_utc;
 use crate::domain::ports::StoreError;
 use crate::domain::services::fill::{LaidOutRow, RowSource};
-use crate::domain::{Anchor, Bar, BarBatch, Symbol, Timeframe};
+use crate::domain::{Anchor, Bar, BarBatch, LARGEST_EXACT, Symbol, Timeframe};
 use crate::infrastructure::disk::{self, Access};
 
 /// LEAN's prices are whole numbers of 1/10,000.
 pub const TICKS: f64 = 10_000.0;
-
-/// From here on not every whole number is a float.
-const MOST_TICKS: f64 = 9_007_199_254_740_992.0;
 
 /// Frames that LEAN has folders for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,13 +297,13 @@ fn values_of(symbol: &Symbol, bar: &Bar) -> Result<String, LeanError> {
     let ticks = |column: &'static str, value: f64| {
         // Only a price with four decimals at most comes back from its rounded ticks.
         let ticks = (value * TICKS).round();
-        let is_whole = ticks < MOST_TICKS && (ticks / TICKS).to_bits() == value.to_bits();
+        let is_whole = ticks < LARGEST_EXACT && (ticks / TICKS).to_bits() == value.to_bits();
         is_whole
             .then(|| format!("{ticks:.0}"))
             .ok_or_else(|| refused(column, value, "of 1/10000"))
     };
     let volume = bar.volume;
-    if volume.fract() != 0.0 || volume >= MOST_TICKS {
+    if volume.fract() != 0.0 || volume >= LARGEST_EXACT {
         return Err(refused("volume", volume, "of shares"));
     }
     Ok(format!(

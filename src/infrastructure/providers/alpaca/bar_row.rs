@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::domain::Bar;
+use crate::domain::{Bar, whole_count};
 
 use super::timestamp::parse_timestamp;
 
@@ -129,9 +129,6 @@ enum Value {
     NoNumber,
 }
 
-/// Up to 2^53 every whole number is a float of its own.
-const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
-
 /// A trade count that is fractional, out of range or no number.
 struct NotACount;
 
@@ -151,11 +148,8 @@ impl Value {
         match self {
             Self::Absent => Ok(None),
             Self::Integer(number) => Ok(Some(number)),
-            // The text of a whole float has no fraction. Beyond this one nobody knows which number was written.
-            Self::Float(number) if number.abs() <= LARGEST_EXACT => {
-                number.to_string().parse().map(Some).map_err(|_| NotACount)
-            }
-            Self::Float(_) | Self::NoNumber => Err(NotACount),
+            Self::Float(number) => whole_count(number).map(Some).ok_or(NotACount),
+            Self::NoNumber => Err(NotACount),
         }
     }
 }

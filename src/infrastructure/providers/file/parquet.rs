@@ -17,6 +17,7 @@ use super::collector::{Collector, RawRow};
 use super::columns::{ColumnNames, Places};
 use super::spool::RowPlace;
 use super::time::{TimeRule, TimeUnit};
+use crate::domain::whole_count;
 use crate::infrastructure::parquet::engine::catch_panic;
 
 /// Rows that are read at once.
@@ -216,10 +217,7 @@ impl BatchColumns {
                 Counts::Floats(array) => Some(value(array))
                     .filter(|count| !count.is_nan())
                     .and_then(|count| {
-                        let whole = format!("{count:.0}")
-                            .parse()
-                            .ok()
-                            .filter(|_| count.fract() == 0.0);
+                        let whole = whole_count(count);
                         if whole.is_none() {
                             values[4] = f64::NAN;
                         }
