@@ -51,6 +51,15 @@ pub enum ColorWhen {
 }
 
 impl ColorWhen {
+    /// Whether there are colours on an output of which `is_terminal` says whether it is one.
+    pub fn is_for(self, is_terminal: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => is_terminal(),
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",

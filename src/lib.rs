@@ -28,7 +28,10 @@
 //!    applies them to minutes, [`validation`] to whole series.
 //! 5. What runs measured: [`domain::metric`] says what is counted, [`metrics::recorder`] counts it,
 //!    [`metrics::recording`] keeps it, [`metrics::summary`] and [`metrics::exposition`] show it.
-//! 6. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
+//! 6. Out of the lake and into it: [`domain::chart`] and [`domain::services::fill`] say what is drawn and exported,
+//!    [`infrastructure::export`] and [`infrastructure::chart_page`] write it; [`infrastructure::providers::file`] reads files as
+//!    a provider, of which [`ingestion::exact_plan`] asks what they hold.
+//! 7. The outside: [`infrastructure::providers`], [`infrastructure::http`], [`infrastructure::sqlite`],
 //!    [`infrastructure::parquet`], [`infrastructure::duckdb`].
 //!
 //! What hostile input may not do is said in `fuzzing`, which only tests and fuzzers are built with.

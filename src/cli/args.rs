@@ -12,6 +12,7 @@ use super::output::OutputFormat;
 use super::shell::{CompletionsArgs, ManArgs};
 use super::snapshot::SnapshotArgs;
 use crate::config::{ColorWhen, Engine};
+use crate::domain::services::fill::BarLabel;
 use crate::domain::{Anchor, GapReason, Severity, Timeframe};
 
 const AFTER_HELP: &str = "\
@@ -427,6 +428,24 @@ pub(super) struct HeldArgs {
     /// Last session date
     #[arg(long, value_name = "D")]
     pub(super) end: Option<String>,
+}
+
+/// Which end of a bar its time names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum TimeLabel {
+    /// Its start
+    Left,
+    /// Its end
+    Right,
+}
+
+impl From<TimeLabel> for BarLabel {
+    fn from(label: TimeLabel) -> Self {
+        match label {
+            TimeLabel::Left => Self::Left,
+            TimeLabel::Right => Self::Right,
+        }
+    }
 }
 
 /// How long a run may take and wait.

@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 
-use super::exit::{CliError, Exit};
+use super::exit::CliError;
 use crate::domain::{Calendar, InstantRange, SessionDate};
 use crate::ingestion::RequestedRange;
 
@@ -26,11 +26,11 @@ pub(crate) fn read_range(
     let end = end.map(|text| read_bound("--end", text)).transpose()?;
     match (start, end) {
         (None, None) => Ok(RequestedRange::Incremental),
-        (None, Some(_)) => Err(usage("--end needs --start as well".to_owned())),
+        (None, Some(_)) => Err(CliError::usage("--end needs --start as well".to_owned())),
         (Some(Bound::Session(first)), None) => Ok(RequestedRange::Sessions { first, last: None }),
-        (Some(Bound::Session(first)), Some(Bound::Session(last))) if last < first => {
-            Err(usage(format!("--start {first} is after --end {last}")))
-        }
+        (Some(Bound::Session(first)), Some(Bound::Session(last))) if last < first => Err(
+            CliError::usage(format!("--start {first} is after --end {last}")),
+        ),
         (Some(Bound::Session(first)), Some(Bound::Session(last))) => Ok(RequestedRange::Sessions {
             first,
             last: Some(last),
@@ -40,7 +40,7 @@ pub(crate) fn read_range(
             let end_us = end.map_or(Ok(now_us), end_of)?;
             if end_us < start_us {
                 let range = InstantRange { start_us, end_us };
-                return Err(usage(format!("--start is after --end: {range}")));
+                return Err(CliError::usage(format!("--start is after --end: {range}")));
             }
             Ok(RequestedRange::Instants(InstantRange { start_us, end_us }))
         }
@@ -52,7 +52,7 @@ pub(super) fn read_date(flag: &str, text: Option<&str>) -> Result<Option<Session
     let Some(text) = text else { return Ok(None) };
     let date = text.parse();
     date.map(Some)
-        .map_err(|error| usage(format!("{flag}: {error}")))
+        .map_err(|error| CliError::usage(format!("{flag}: {error}")))
 }
 
 /// The session dates of `--start` and `--end`, where both are optional.
@@ -62,9 +62,9 @@ pub(super) fn read_dates(
 ) -> Result<(Option<SessionDate>, Option<SessionDate>), CliError> {
     let dates = (read_date("--start", start)?, read_date("--end", end)?);
     match dates {
-        (Some(first), Some(last)) if last < first => {
-            Err(usage(format!("--start {first} is after --end {last}")))
-        }
+        (Some(first), Some(last)) if last < first => Err(CliError::usage(format!(
+            "--start {first} is after --end {last}"
+        ))),
         dates => Ok(dates),
     }
 }
@@ -74,7 +74,7 @@ fn read_bound(flag: &str, text: &str) -> Result<Bound, CliError> {
         return Ok(Bound::Session(date));
     }
     DateTime::parse_from_rfc3339(text).map(|instant| Bound::Instant(instant.timestamp_micros())).map_err(|_| {
-        usage(format!(
+        CliError::usage(format!(
             "{flag} `{}` is neither a session date (2024-07-01) nor an instant with its offset (2024-07-01T13:30:00Z)",
             text.escape_default()
         ))
@@ -103,13 +103,10 @@ fn end_of(bound: Bound) -> Result<i64, CliError> {
     }
 }
 
-fn usage(message: String) -> CliError {
-    CliError::new(Exit::Usage, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::exit::Exit;
 
     fn read(start: &str, end: &str) -> Result<RequestedRange, CliError> {
         read_range(Some(start), Some(end), 0)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::args::HeldArgs;
+use super::args::{HeldArgs, TimeLabel};
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
 use super::output::{counted, human_bytes, with_thousands};
@@ -16,7 +16,7 @@ use super::stopping::Stopping;
 use super::symbols::read_legal_symbols;
 use crate::app::Stores;
 use crate::domain::ports::{BarSelection, SymbolBarsRepository as _};
-use crate::domain::services::fill::{BarLabel, FillPolicy, RowLayout};
+use crate::domain::services::fill::{FillPolicy, RowLayout};
 use crate::domain::{Dataset, Segment, SegmentSet, Symbol, Timeframe};
 
 use target::{Target, Written};
@@ -63,7 +63,7 @@ pub(super) struct ExportArgs {
     fill: Fill,
     /// Which end of a bar its time names
     #[arg(long, value_enum, default_value = "left")]
-    label: Label,
+    label: TimeLabel,
     /// Time zone of the times, such as America/New_York
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     tz: chrono_tz::Tz,
@@ -94,15 +94,6 @@ enum Fill {
     Null,
     /// The last close, with volume 0
     Ffill,
-}
-
-/// Which end of a bar its time names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Label {
-    /// Its start
-    Left,
-    /// Its end
-    Right,
 }
 
 /// Exports, from the arguments to the exit code.
@@ -162,11 +153,10 @@ fn format_of(args: &ExportArgs) -> Result<ExportFormat, CliError> {
         target::is_stdout(args.output.as_deref()),
     ) {
         (Some(ExportFormat::Csv) | None, true) => Ok(ExportFormat::Csv),
-        (Some(_), true) => {
-            Err(usage("stdout takes CSV alone").with_hint("name a file or folder with --output"))
-        }
+        (Some(_), true) => Err(CliError::usage("stdout takes CSV alone")
+            .with_hint("name a file or folder with --output")),
         (Some(format), false) => Ok(format),
-        (None, false) => Err(usage("--output: its ending names no format")
+        (None, false) => Err(CliError::usage("--output: its ending names no format")
             .with_hint("name one with --to csv, parquet, arrow or lean")),
     }
 }
@@ -180,10 +170,7 @@ fn layout_of(
         frame: args.timeframe,
         anchor: session.app.config().aggregation.choice.anchor,
         segments: segments_of(args, format)?,
-        label: match args.label {
-            Label::Left => BarLabel::Left,
-            Label::Right => BarLabel::Right,
-        },
+        label: args.label.into(),
         fill: match args.fill {
             Fill::None => None,
             Fill::Null => Some(FillPolicy::Null),
@@ -191,19 +178,19 @@ fn layout_of(
         },
     };
     if layout.fill.is_some() && !layout.segments.contains(Segment::Regular) {
-        return Err(usage(
+        return Err(CliError::usage(
             "--fill fills regular hours, which --segment leaves out",
         ));
     }
     if format == ExportFormat::Lean {
         let refused = match args {
             _ if args.fill != Fill::None => Some("--fill: LEAN fills by itself"),
-            _ if args.label != Label::Left => Some("--label right: LEAN's times are starts"),
+            _ if args.label != TimeLabel::Left => Some("--label right: LEAN's times are starts"),
             _ if args.tz != chrono_tz::Tz::UTC => Some("--tz: LEAN's times are New York's"),
             _ => None,
         };
         if let Some(refused) = refused {
-            return Err(usage(format!("--to lean has no {refused}")));
+            return Err(CliError::usage(format!("--to lean has no {refused}")));
         }
     }
     Ok(layout)
@@ -218,7 +205,7 @@ fn segments_of(args: &ExportArgs, format: ExportFormat) -> Result<SegmentSet, Cl
         named => {
             let parsed = named.iter().map(|name| name.parse::<Segment>());
             let parsed: Result<SegmentSet, _> = parsed.collect();
-            parsed.map_err(|error| usage(format!("--segment: {error}, or all")))
+            parsed.map_err(|error| CliError::usage(format!("--segment: {error}, or all")))
         }
     }
 }
@@ -241,8 +228,10 @@ fn find_dataset(
         [] => Err(nothing_kept(symbols)),
         several => {
             let names: Vec<String> = several.iter().map(Dataset::to_string).collect();
-            Err(usage(format!("{} hold these symbols", names.join(" and ")))
-                .with_hint("bars of two datasets are not mixed; choose one with --dataset"))
+            Err(
+                CliError::usage(format!("{} hold these symbols", names.join(" and ")))
+                    .with_hint("bars of two datasets are not mixed; choose one with --dataset"),
+            )
         }
     }
 }
@@ -353,8 +342,4 @@ fn summary(written: &Written, missing: &Missing) -> String {
         words = format!("{words}; {} missing", counted(sessions, "session"));
     }
     words
-}
-
-fn usage(message: impl Into<String>) -> CliError {
-    CliError::new(Exit::Usage, message)
 }

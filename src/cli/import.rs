@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::LimitArgs;
+use super::args::{LimitArgs, TimeLabel};
 use super::exit::{CliError, Exit};
 use super::order::{FollowUp, RunLimits, Work};
 use super::output::{counted, with_thousands};
@@ -15,7 +15,6 @@ use crate::domain::causes::with_causes;
 use crate::domain::job::JobRequest;
 use crate::domain::merge::ShrinkPolicy;
 use crate::domain::metric::RunCommand;
-use crate::domain::services::fill::BarLabel;
 use crate::domain::{Dataset, SessionDate, Symbol};
 use crate::infrastructure::providers::file::{
     FileFormat, FileProvider, ReadError, ReadOptions, SymbolSource, TimeRule, TimeUnit,
@@ -69,7 +68,7 @@ pub(super) struct ImportArgs {
     ts_unit: Option<TsUnit>,
     /// Which end of its minute a time names
     #[arg(long, value_enum, default_value = "left")]
-    label: ImportLabel,
+    label: TimeLabel,
     /// The name of the dataset, import/NAME/ADJUSTMENT
     #[arg(long, value_name = "NAME")]
     dataset_name: String,
@@ -113,15 +112,6 @@ enum TsUnit {
     Ns,
     /// No numbers: RFC 3339 alone
     Rfc3339,
-}
-
-/// Which end of its minute a time names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ImportLabel {
-    /// Its start
-    Left,
-    /// Its end
-    Right,
 }
 
 /// Imports, from the arguments to the exit code.
@@ -194,13 +184,15 @@ pub(super) fn run(session: &CliSession, args: &ImportArgs) -> Result<Exit, CliEr
 
 fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, CliError> {
     let dataset = Dataset::new(PROVIDER, &args.dataset_name, &args.adjustment);
-    let dataset = dataset.map_err(|error| usage(error.to_string()))?;
-    let columns =
-        read_columns(&args.columns).map_err(|reason| usage(format!("--columns: {reason}")))?;
+    let dataset = dataset.map_err(|error| CliError::usage(error.to_string()))?;
+    let columns = read_columns(&args.columns)
+        .map_err(|reason| CliError::usage(format!("--columns: {reason}")))?;
     let symbol = match (&args.symbol, &args.symbol_column) {
         (Some(symbol), _) => {
             let symbol = symbol.parse::<Symbol>();
-            SymbolSource::One(symbol.map_err(|error| usage(format!("--symbol: {error}")))?)
+            SymbolSource::One(
+                symbol.map_err(|error| CliError::usage(format!("--symbol: {error}")))?,
+            )
         }
         (None, Some(column)) => SymbolSource::Column(column.clone()),
         (None, None) => SymbolSource::Usual,
@@ -215,9 +207,9 @@ fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, Cl
             && args.ts_unit.is_none()
             && args.columns.is_empty()
             && args.symbol_column.is_none()
-            && args.label == ImportLabel::Left;
+            && args.label == TimeLabel::Left;
         if !is_usual {
-            return Err(usage(
+            return Err(CliError::usage(
                 "--from lean has no --tz, --ts-unit, --label, --columns or --symbol-column: its files say all of it",
             ));
         }
@@ -237,10 +229,7 @@ fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, Cl
             }),
             zone: args.tz,
         },
-        label: match args.label {
-            ImportLabel::Left => BarLabel::Left,
-            ImportLabel::Right => BarLabel::Right,
-        },
+        label: args.label.into(),
         now_us: session.app.clock().now_us(),
     })
 }
@@ -299,8 +288,4 @@ fn refused(error: ReadError) -> CliError {
             "nothing was imported; leave the file out or mend it, then run the same command again",
         ),
     }
-}
-
-fn usage(message: impl Into<String>) -> CliError {
-    CliError::new(Exit::Usage, message)
 }

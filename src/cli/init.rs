@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 
 use super::args::GlobalArgs;
 use super::exit::{CliError, Exit};
-use super::output::escape_for_terminal;
+use super::output::write_stderr;
 use super::symbols::legal_symbols;
-use super::whole_file::write_beside;
+use super::whole_file::{make_folder, write_beside};
 use crate::config::{Config, Environment, FILE_NAME, Flags, StarterChoices, starter_file};
 
 /// The list of symbols that `init` makes.
@@ -70,10 +70,7 @@ pub(super) fn run(global: &GlobalArgs, args: &InitArgs) -> Result<Exit, CliError
     };
     // The user's configuration folder need not be there yet.
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            let message = format!("cannot make {}: {error}", folder.display());
-            CliError::new(Exit::Storage, message)
-        })?;
+        make_folder(folder)?;
     }
     write_beside(&path, starter_file(&choices).as_bytes())?;
     // What was written is read as every command will: a file that cannot be used must not be left without a word.
@@ -84,7 +81,7 @@ pub(super) fn run(global: &GlobalArgs, args: &InitArgs) -> Result<Exit, CliError
     let config = Config::load(&flags, &environment)?;
     if !global.quiet {
         let has_keys = matches!(config.alpaca.credentials.load(), Ok(Some(_)));
-        say(&next_steps(&path, &choices, has_keys));
+        write_stderr(&next_steps(&path, &choices, has_keys));
     }
     Ok(Exit::Done)
 }
@@ -162,7 +159,7 @@ impl<R: BufRead> Questions<R> {
                 };
                 match Plan::from_str(&answer, true) {
                     Ok(plan) => break Some(plan),
-                    Err(_) => say(&format!("`{answer}` is neither basic nor plus")),
+                    Err(_) => write_stderr(&format!("`{answer}` is neither basic nor plus")),
                 }
             },
         };
@@ -178,7 +175,7 @@ impl<R: BufRead> Questions<R> {
                         .as_deref()
                         .is_none_or(|folder| folder.to_str().is_some()) =>
                 {
-                    say(&error.message);
+                    write_stderr(&error.message);
                 }
                 answered => return answered,
             }
@@ -220,13 +217,6 @@ fn next_steps(path: &Path, choices: &StarterChoices, has_keys: bool) -> String {
          Without an account:\n  marketpipe ingest --symbols {symbols} --provider synthetic",
         path.display()
     )
-}
-
-/// Words on stderr, one line each.
-fn say(text: &str) {
-    for line in text.lines() {
-        _ = writeln!(io::stderr(), "{}", escape_for_terminal(line));
-    }
 }
 
 #[cfg(test)]

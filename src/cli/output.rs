@@ -33,6 +33,27 @@ pub enum OutputFormat {
     Jsonl,
 }
 
+/// Writes words to stdout.
+///
+/// # Errors
+/// [`OutputError::Write`], which also says whether nobody reads any more.
+pub fn write_stdout(words: &[u8]) -> Result<(), OutputError> {
+    let mut stdout = io::stdout();
+    let written = stdout.write_all(words).and_then(|()| stdout.flush());
+    written.map_err(OutputError::Write)
+}
+
+/// Says something on stderr.
+///
+/// A server's words, a database's or a path may be in it: on a terminal they are shown and never obeyed.
+pub fn write_stderr(text: &str) {
+    let lines: String = text
+        .split('\n')
+        .map(|line| format!("{}\n", escape_for_terminal(line)))
+        .collect();
+    _ = io::stderr().write_all(lines.as_bytes());
+}
+
 /// The format when none is asked for: a table on a terminal, CSV otherwise.
 pub const fn default_format(is_terminal: bool) -> OutputFormat {
     if is_terminal {

@@ -8,7 +8,7 @@ use super::exit::{CliError, Exit};
 use super::logging;
 use super::output::{self, OutputError, OutputFormat, RowWriter, Value};
 use crate::app::{App, Stores};
-use crate::config::{ColorWhen, Config, Environment, Flags, Verbosity};
+use crate::config::{Config, Environment, Flags, Verbosity};
 use crate::domain::metric::RunCommand;
 use crate::infrastructure::events::{
     EventBus, LogSubscriber, ProgressSubscriber, end_progress_line,
@@ -54,11 +54,7 @@ impl CliSession {
             ..Flags::default()
         };
         let config = Config::load(&flags, &Environment::of_process())?;
-        let use_color = match config.color {
-            ColorWhen::Always => true,
-            ColorWhen::Never => false,
-            ColorWhen::Auto => std::io::stderr().is_terminal(),
-        };
+        let use_color = config.color.is_for(|| std::io::stderr().is_terminal());
         logging::start(&config.log, use_color);
         App::prepare_process()?;
         Ok(Self::of(App::new(config), global))
@@ -186,22 +182,13 @@ impl CliSession {
 
     /// Writes words to stdout, between rows that are meant for people.
     pub(super) fn write_text(&self, text: &str) -> Result<(), CliError> {
-        match std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(OutputError::Write(error).into()),
-        }
+        Ok(output::write_stdout(text.as_bytes())?)
     }
 
     /// Says something to the user on stderr, even when asked to be quiet: what failed.
-    ///
-    /// A server's words, a database's or a path may be in it: on a terminal they are shown and never obeyed.
     pub(super) fn insist(&self, text: &str) {
         end_progress_line();
-        let lines: String = text
-            .split('\n')
-            .map(|line| format!("{}\n", output::escape_for_terminal(line)))
-            .collect();
-        _ = std::io::Write::write_all(&mut std::io::stderr(), lines.as_bytes());
+        output::write_stderr(text);
     }
 
     /// Says something to the user on stderr, unless asked to be quiet.

@@ -1,7 +1,7 @@
 //! `completions` and `man`: what shells and readers of manuals want of the command line, made from its definition. Knows no
 //! data directory and no configuration.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, CommandFactory as _};
@@ -10,7 +10,8 @@ use clap_mangen::Man;
 
 use super::args::Arguments;
 use super::exit::{CliError, Exit};
-use super::whole_file::write_beside;
+use super::output::write_stdout;
+use super::whole_file::{make_folder, write_beside};
 
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
@@ -60,12 +61,7 @@ pub(super) fn man(args: &ManArgs) -> Result<Exit, CliError> {
 }
 
 fn write_all(folder: &Path, pages: &[(String, Vec<u8>)]) -> Result<Exit, CliError> {
-    std::fs::create_dir_all(folder).map_err(|error| {
-        CliError::new(
-            Exit::Storage,
-            format!("cannot make {}: {error}", folder.display()),
-        )
-    })?;
+    make_folder(folder)?;
     for (name, roff) in pages {
         write_beside(&folder.join(format!("{name}.1")), roff)?;
     }
@@ -101,16 +97,8 @@ fn render(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<(
 }
 
 fn print(text: &[u8]) -> Result<Exit, CliError> {
-    match io::stdout()
-        .write_all(text)
-        .and_then(|()| io::stdout().flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(
-            Exit::Storage,
-            format!("cannot write to stdout: {error}"),
-        )),
-        _ => Ok(Exit::Done),
-    }
+    write_stdout(text)?;
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

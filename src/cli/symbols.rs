@@ -65,6 +65,15 @@ pub(super) fn legal_symbols(
     }
 }
 
+/// Reads one symbol. Case does not matter, and a share class may be written with a hyphen: `brk-b` is `BRK.B`.
+pub(super) fn read_symbol(word: &str) -> Result<Symbol, SymbolError> {
+    let spelled = word.to_ascii_uppercase().replace('-', ".");
+    // A refusal is in the words of the user, not in ours.
+    spelled
+        .parse()
+        .map_err(|error| word.parse::<Symbol>().err().unwrap_or(error))
+}
+
 fn read_file(path: &Path) -> Result<String, CliError> {
     let read = if path == Path::new("-") {
         let mut text = String::new();
@@ -90,8 +99,6 @@ struct SymbolReader<'a> {
 
 impl SymbolReader<'_> {
     /// Reads symbols separated by commas or white space; `#` begins a comment that ends with the line.
-    ///
-    /// Case does not matter, and a share class may be written with a hyphen: `brk-b` is `BRK.B`.
     fn read(&mut self, text: &str) -> Result<(), CliError> {
         let words = text
             .lines()
@@ -103,16 +110,10 @@ impl SymbolReader<'_> {
                 self.read_list(name)?;
                 continue;
             }
-            match word
-                .to_ascii_uppercase()
-                .replace('-', ".")
-                .parse::<Symbol>()
-            {
+            match read_symbol(word) {
                 Ok(symbol) if self.seen.insert(symbol.clone()) => self.list.symbols.push(symbol),
                 Ok(_) => {}
                 Err(error) => {
-                    // In the words of the user, not in ours.
-                    let error = word.parse::<Symbol>().err().unwrap_or(error);
                     self.list
                         .malformed
                         .push((word.escape_default().to_string(), error));

@@ -24,7 +24,6 @@ use crate::domain::ports::{
 };
 use crate::domain::{Calendar, Dataset, Rule, SessionDate, Severity, Symbol};
 use crate::infrastructure::csv_report::CsvReportRepository;
-use crate::infrastructure::html_report::Page;
 use crate::ingestion::RequestedRange;
 use crate::validation::{ValidationReport, ValidationRequest};
 
@@ -74,10 +73,14 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
     if format != OutputFormat::Table {
         reports.stream_rows(format, &mut stdout)?;
     }
-    let run = session.begin_run(&stores, RunCommand::Validate);
-    let runner = session.app.validation_runner(&stores, session.events());
-    let report = runner.run(&request, &mut reports, &stopping.signal)?;
-    run.end(exit_of(&report, args.fail_on, &stopping));
+    let check = Check {
+        session,
+        stores: &stores,
+        request: &request,
+        fail_on: args.fail_on,
+        stopping: &stopping,
+    };
+    let (report, exit) = check.carry_out(&mut reports)?;
     reports.finish_rows()?;
     if let Some(path) = &args.junit {
         write_beside(
@@ -86,19 +89,12 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
         )?;
     }
     if let Some(path) = &args.html {
-        let mut page = reports.page(
-            &report,
-            &scope_words(&request),
-            session.app.clock().now_us(),
-        );
-        page.charts = reports.charts(&stores);
-        write_page(&page, path)?;
+        check.write_page(&report, &mut reports, path)?;
     }
     let csv = reports.finish_csv()?;
     if format == OutputFormat::Table {
         session.write_rows("validate", &RULE_COLUMNS, report.rules.iter().map(rule_row))?;
     }
-    let exit = exit_of(&report, args.fail_on, &stopping);
     tell(session, exit, &render(&report, &reports, csv.as_deref()));
     Ok(match exit {
         Exit::Done if !missing.is_empty() => Exit::Partial,
@@ -106,11 +102,43 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
     })
 }
 
-fn write_page(page: &Page, path: &Path) -> Result<(), CliError> {
-    let mut html = Vec::new();
-    page.write_to(&mut html)
-        .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
-    write_beside(path, &html)
+/// One validation, and by what it is judged.
+struct Check<'a> {
+    session: &'a CliSession,
+    stores: &'a Stores,
+    request: &'a ValidationRequest,
+    fail_on: FailOn,
+    stopping: &'a Stopping,
+}
+
+impl Check<'_> {
+    /// Validates into `reports`, as a run that is measured; what was found and how it ends.
+    fn carry_out(&self, reports: &mut Reports<'_>) -> Result<(ValidationReport, Exit), CliError> {
+        let Self {
+            session, stores, ..
+        } = self;
+        let run = session.begin_run(stores, RunCommand::Validate);
+        let runner = session.app.validation_runner(stores, session.events());
+        let report = runner.run(self.request, reports, &self.stopping.signal)?;
+        let exit = exit_of(&report, self.fail_on, self.stopping);
+        run.end(exit);
+        Ok((report, exit))
+    }
+
+    fn write_page(
+        &self,
+        report: &ValidationReport,
+        reports: &mut Reports<'_>,
+        path: &Path,
+    ) -> Result<(), CliError> {
+        let now_us = self.session.app.clock().now_us();
+        let mut page = reports.page(report, &scope_words(self.request), now_us);
+        page.charts = reports.charts(self.stores);
+        let mut html = Vec::new();
+        page.write_to(&mut html)
+            .map_err(|error| CliError::new(Exit::Bug, error.to_string()))?;
+        write_beside(path, &html)
+    }
 }
 
 /// What `demo` shows: everything that is kept is checked, and a page about it written; the summary in words.
@@ -124,16 +152,16 @@ pub(super) fn check_all(
     // Where the CSV report goes the page has its folder, too.
     reports.csv = begin_csv(session, None, None)?;
     reports.collect_page(true);
-    let run = session.begin_run(stores, RunCommand::Validate);
-    let stopping = Stopping::default();
-    let runner = session.app.validation_runner(stores, session.events());
-    let report = runner.run(&request, &mut reports, &stopping.signal)?;
-    run.end(exit_of(&report, FailOn::Error, &stopping));
-    let now_us = session.app.clock().now_us();
-    let mut page = reports.page(&report, &scope_words(&request), now_us);
-    page.charts = reports.charts(stores);
+    let check = Check {
+        session,
+        stores,
+        request: &request,
+        fail_on: FailOn::Error,
+        stopping: &Stopping::default(),
+    };
+    let (report, _) = check.carry_out(&mut reports)?;
     let csv = reports.finish_csv()?;
-    write_page(&page, path)?;
+    check.write_page(&report, &mut reports, path)?;
     Ok(render(&report, &reports, csv.as_deref()))
 }
 
@@ -155,11 +183,14 @@ pub(super) fn after_ingest(
     };
     let mut reports = Reports::default();
     reports.csv = begin_csv(session, None, job.map(|job| job.0))?;
-    let run = session.begin_run(stores, RunCommand::Validate);
-    let runner = session.app.validation_runner(stores, session.events());
-    let report = runner.run(&request, &mut reports, &stopping.signal)?;
-    let exit = exit_of(&report, FailOn::Error, stopping);
-    run.end(exit);
+    let check = Check {
+        session,
+        stores,
+        request: &request,
+        fail_on: FailOn::Error,
+        stopping,
+    };
+    let (report, exit) = check.carry_out(&mut reports)?;
     let csv = reports.finish_csv()?;
     tell(session, exit, &render(&report, &reports, csv.as_deref()));
     Ok(exit)

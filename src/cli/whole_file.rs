@@ -6,6 +6,14 @@ use std::path::Path;
 use super::exit::{CliError, Exit};
 use crate::infrastructure::disk::{beside, create_anew};
 
+/// Makes a folder of the user's choosing, and those above it, if they are not there.
+pub(super) fn make_folder(folder: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let message = format!("cannot make {}: {error}", folder.display());
+        CliError::new(Exit::Storage, message)
+    })
+}
+
 /// Writes a file that is complete or as it was.
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let beside = beside(path);

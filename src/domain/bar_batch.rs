@@ -187,10 +187,15 @@ impl BarBatch {
 
     /// The rows of one session, as a range of row numbers.
     pub fn session_rows(&self, date: SessionDate) -> std::ops::Range<usize> {
-        let day = date.days_since_epoch();
-        let start = self.session_days.partition_point(|&d| d < day);
-        let end = self.session_days.partition_point(|&d| d <= day);
-        start..end
+        self.rows_between(date, date)
+    }
+
+    /// The rows of the sessions from `first` to `last`, both inside, as a range of row numbers.
+    pub fn rows_between(&self, first: SessionDate, last: SessionDate) -> std::ops::Range<usize> {
+        let (first, last) = (first.days_since_epoch(), last.days_since_epoch());
+        let start = self.session_days.partition_point(|&day| day < first);
+        let end = self.session_days.partition_point(|&day| day <= last);
+        start..end.max(start)
     }
 
     /// The distinct session dates, as days since 1970-01-01, ascending, each with its rows.

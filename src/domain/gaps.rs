@@ -160,7 +160,7 @@ fn why_missing(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::calendar::Calendar;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     /// A session whose regular minutes are all present but `missing`.
-    fn record(session: &Session, missing: &[u16]) -> SessionRecord {
+    pub(in crate::domain) fn record(session: &Session, missing: &[u16]) -> SessionRecord {
         let mut present = MinuteSet::empty();
         for minute in session.expected_range(Segment::Regular) {
             if !missing.contains(&minute) {
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    fn gaps_of(sessions: &[Session], records: &[SessionRecord]) -> Vec<Gap> {
+    pub(in crate::domain) fn gaps_of(sessions: &[Session], records: &[SessionRecord]) -> Vec<Gap> {
         let ledger = SeriesLedger {
             records,
             not_entitled: &[],

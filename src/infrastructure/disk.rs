@@ -270,6 +270,20 @@ pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
     }
 }
 
+/// What tells a file from every other; `None` where the system does not say, and where an open file cannot be moved.
+pub(crate) fn identity_of(found: &fs::Metadata) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((found.dev(), found.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        _ = found;
+        None
+    }
+}
+
 /// Whether two folders that exist lie on different file systems, where the system tells.
 pub(crate) fn are_on_different_file_systems(one: &Path, other: &Path) -> bool {
     #[cfg(unix)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::lab::{Lab, files_below, program, run};
+use crate::support::lab::{Lab, Ran, files_below, program, run};
 
 fn lab() -> Lab {
     let lab = Lab::with_made_up(&["AAPL", "MSFT"], "2024-07-01", "2024-07-05");
@@ -13,6 +13,12 @@ fn lab() -> Lab {
 
 fn folder(lab: &Lab, name: &str) -> PathBuf {
     lab.data().join("snapshots").join(name)
+}
+
+/// What the doctor says of every byte of a data directory.
+fn doctor(lab: &Lab, data: &Path) -> Ran {
+    let data = data.to_str().unwrap();
+    lab.run(&["--data-dir", data, "doctor", "--deep", "--format", "csv"])
 }
 
 /// All bars of a data directory.
@@ -50,20 +56,13 @@ fn a_snapshot_stays_as_it_was_while_the_lake_goes_on() {
         "derived bars are there: {}",
         status.stdout
     );
-    let doctor = lab.run(&[
-        "--data-dir",
-        kept.to_str().unwrap(),
-        "doctor",
-        "--deep",
-        "--format",
-        "csv",
-    ]);
-    assert_eq!(doctor.code, 0, "{}{}", doctor.stdout, doctor.stderr);
-    let doctor = lab.run(&["doctor", "--deep", "--format", "csv"]);
+    let seen = doctor(&lab, &kept);
+    assert_eq!(seen.code, 0, "{}{}", seen.stdout, seen.stderr);
+    let seen = doctor(&lab, &lab.data());
     assert_eq!(
-        doctor.code, 0,
+        seen.code, 0,
         "a snapshot is nothing strange: {}",
-        doctor.stdout
+        seen.stdout
     );
 }
 
@@ -210,21 +209,14 @@ fn snapshots_beside_ingests_hold_whole_commits() {
     }
     for number in 0..count {
         let kept = folder(&lab, &format!("s{number}"));
-        let doctor = lab.run(&[
-            "--data-dir",
-            kept.to_str().unwrap(),
-            "doctor",
-            "--deep",
-            "--format",
-            "csv",
-        ]);
-        let wrong: Vec<&str> = doctor
+        let seen = doctor(&lab, &kept);
+        let wrong: Vec<&str> = seen
             .stdout
             .lines()
             .filter(|line| line.contains(",error,"))
             .collect();
         assert_eq!(
-            (doctor.code, wrong),
+            (seen.code, wrong),
             (0, vec![]),
             "snapshot {number} of {count}"
         );

@@ -12,8 +12,8 @@ use super::exit::{CliError, Exit};
 use super::output::Value;
 use super::query_file::refuse_in_data_folder;
 use super::session::{CliSession, terminal_extent};
+use super::symbols::read_symbol;
 use super::whole_file::write_beside;
-use crate::config::ColorWhen;
 use crate::domain::chart::Chart;
 use crate::domain::instant::format_utc;
 use crate::domain::{Dataset, Timeframe};
@@ -88,7 +88,10 @@ pub(super) fn run(session: &CliSession, args: &ChartArgs) -> Result<Exit, CliErr
         refuse_in_data_folder(path, &session.app.directory())?;
     }
     let request = SeriesRequest {
-        symbol: read_symbol(&args.symbol)?,
+        symbol: read_symbol(&args.symbol).map_err(|error| {
+            let shown = args.symbol.escape_default();
+            CliError::new(Exit::Usage, format!("SYMBOL `{shown}`: {error}"))
+        })?,
         dataset: args.dataset.clone(),
         dates: read_dates(args.start.as_deref(), args.end.as_deref())?,
         hours: args.segment,
@@ -112,21 +115,6 @@ pub(super) fn run(session: &CliSession, args: &ChartArgs) -> Result<Exit, CliErr
     }
     session.write_text(&picture(session, &chart))?;
     Ok(Exit::Done)
-}
-
-fn read_symbol(text: &str) -> Result<crate::domain::Symbol, CliError> {
-    // As lists of symbols are read: case does not matter, a share class may have a hyphen.
-    let spelled = text.to_ascii_uppercase().replace('-', ".");
-    spelled
-        .parse()
-        .map_err(|_: crate::domain::symbol::SymbolError| {
-            let shown = text.escape_default();
-            let message = match text.parse::<crate::domain::Symbol>() {
-                Err(error) => format!("SYMBOL `{shown}`: {error}"),
-                Ok(_) => format!("SYMBOL `{shown}` is no symbol"),
-            };
-            CliError::new(Exit::Usage, message)
-        })
 }
 
 /// The chart in the frame asked for, else in the finest that makes at most `columns` columns.
@@ -153,19 +141,14 @@ pub(super) fn fitting(series: &Series<'_>, frame: Option<Timeframe>) -> Result<C
 /// The chart as characters for stdout.
 pub(super) fn picture(session: &CliSession, chart: &Chart) -> String {
     let extent = terminal_extent();
-    let has_colours = match session.app.config().color {
-        ColorWhen::Always => true,
-        ColorWhen::Never => false,
-        ColorWhen::Auto => extent.is_some(),
-    };
+    let color = session.app.config().color;
     let (width, height) = extent.unwrap_or(PIPE);
     let canvas = Canvas {
         width: width.into(),
         height: height.into(),
-        ink: if has_colours {
-            Ink::Colours
-        } else {
-            Ink::Plain
+        ink: match color.is_for(|| extent.is_some()) {
+            true => Ink::Colours,
+            false => Ink::Plain,
         },
     };
     draw(chart, canvas)
@@ -188,10 +171,11 @@ pub(super) fn write_page(
             .with_hint("choose a longer --timeframe, or a later --start"));
     }
     let mut page = ChartPage::new(&chart);
+    let finest = series.finest(MOST_BARS / 4);
     let others: Vec<Chart> = series
         .kept_frames()
         .into_iter()
-        .filter(|&kept| kept != chart.frame && kept >= series.finest(MOST_BARS / 4))
+        .filter(|&kept| kept != chart.frame && kept >= finest)
         .map(|kept| series.chart(kept))
         .collect::<Result<_, _>>()?;
     others.iter().for_each(|other| page.add_frame(other));

@@ -232,10 +232,8 @@ impl Walk<'_> {
             let Some(kept) = self.stores.bars.load_derived(key)? else {
                 return Ok(nothing);
             };
-            let days = kept.bars.bars().session_days();
-            let start = days.partition_point(|&day| day < sessions.0.days_since_epoch());
-            let end = days.partition_point(|&day| day <= sessions.1.days_since_epoch());
-            let (bars, minutes) = kept.bars.slice(start..end.max(start)).into_parts();
+            let rows = kept.bars.bars().rows_between(sessions.0, sessions.1);
+            let (bars, minutes) = kept.bars.slice(rows).into_parts();
             return Ok(Loaded {
                 bars,
                 minutes: Some(minutes),

@@ -3,10 +3,9 @@
 use proptest::prelude::*;
 
 use super::super::calendar::Calendar;
-use super::super::gaps::{Gap, GapReason, SeriesLedger, find_gaps};
+use super::super::gaps::tests::gaps_of;
+use super::super::gaps::{self, GapReason};
 use super::super::instant::MINUTE_US;
-use super::super::minute_set::MinuteSet;
-use super::super::services::ohlcv_calculation::DailySummary;
 use super::super::session::{Segment, Session};
 use super::super::symbol_bars::SessionRecord;
 use super::super::timeframe::Timeframe;
@@ -24,33 +23,11 @@ fn sessions(first: &str, last: &str) -> Vec<Session> {
         .unwrap()
 }
 
-/// A ledger whose session has all regular minutes but `missing`, counted from the open.
+/// A record of a session that has all regular minutes but `missing`, counted from the open.
 fn record(session: &Session, missing: &[u16]) -> SessionRecord {
-    let hours = session.expected_range(Segment::Regular);
-    let mut present = MinuteSet::empty();
-    for minute in hours.clone() {
-        if !missing.contains(&(minute - hours.start)) {
-            present.insert(minute);
-        }
-    }
-    SessionRecord {
-        date: session.date(),
-        asked: session.window(),
-        asked_at_us: 0,
-        is_settled: true,
-        present,
-        off_frame_rows: 0,
-        quarantined: MinuteSet::empty(),
-        summary: DailySummary::default(),
-    }
-}
-
-fn gaps_of(sessions: &[Session], records: &[SessionRecord]) -> Vec<Gap> {
-    let ledger = SeriesLedger {
-        records,
-        not_entitled: &[],
-    };
-    find_gaps(sessions, ledger, i64::MAX)
+    let open = session.expected_range(Segment::Regular).start;
+    let missing: Vec<u16> = missing.iter().map(|minute| open + minute).collect();
+    gaps::tests::record(session, &missing)
 }
 
 /// A bar for each minute that is there, its price and volume made of its number.

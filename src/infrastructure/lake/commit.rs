@@ -35,7 +35,7 @@ use super::prepare::{DerivedFrom, FileChange, PreparedPartition};
 use super::{DataDirectory, LakeStore, REMOVAL_PREFIX};
 
 /// How long readers of files, this process's own among them, may take to leave, whatever the wait for other writers is.
-pub(super) const READERS_LEAVE: Duration = Duration::from_secs(5);
+const READERS_LEAVE: Duration = Duration::from_secs(5);
 
 /// What is recorded together with the files of a commit.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +97,12 @@ impl LakeStore {
         on_all_cores(answers, |answer| self.prepare(answer, blocked))
     }
 
+    /// Takes the lock that readers share: they have the time to leave, whatever the wait for other writers is.
+    pub(super) fn keep_readers_away(&self) -> Result<LockGuard, StoreError> {
+        let lock = PublishLock::new(self.directory.publish_lock());
+        lock.exclusive(self.lock_wait.max(READERS_LEAVE))
+    }
+
     pub(super) fn publish(
         &self,
         prepared: &mut [PreparedPartition],
@@ -111,8 +117,7 @@ impl LakeStore {
             // The staged files must be findable before anything names them.
             disk::sync_folder(&self.directory.staging())?;
             // Before the redo record: who waits here in vain leaves nothing to be finished.
-            let lock = PublishLock::new(self.directory.publish_lock());
-            readers_wait = Some(lock.exclusive(self.lock_wait.max(READERS_LEAVE))?);
+            readers_wait = Some(self.keep_readers_away()?);
             self.write_ahead(prepared, batch, epoch)?;
             let folders = self.rename_all(prepared);
             folders

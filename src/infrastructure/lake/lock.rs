@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::domain::ports::{StoreError, StoreErrorKind};
-use crate::infrastructure::disk::{Access, io_failure, open_failure, options_of_own_files};
+use crate::infrastructure::disk::{
+    Access, identity_of, io_failure, open_failure, options_of_own_files,
+};
 
 /// How often a lock that somebody else holds is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(10);
@@ -158,19 +160,12 @@ fn read_holder(mut file: File) -> String {
     }
 }
 
-#[cfg(unix)]
+/// Whether `path` still names the file that was locked. Where the system cannot tell, a locked file cannot be deleted.
 fn is_still_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
     match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
+        (Ok(held), Ok(found)) => identity_of(&held) == identity_of(&found),
         _ => false,
     }
-}
-
-#[cfg(not(unix))]
-fn is_still_at(_file: &File, _path: &Path) -> bool {
-    // A locked file cannot be deleted here.
-    true
 }
 
 #[cfg(test)]

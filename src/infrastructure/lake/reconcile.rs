@@ -14,8 +14,7 @@ use crate::infrastructure::parquet::data_storage::{key_of_path, relative_path};
 use crate::infrastructure::parquet::engine::SCHEMA_VERSION;
 use crate::infrastructure::sqlite::{CatalogFile, CommitSummary, fence, redo};
 
-use super::commit::{READERS_LEAVE, catalog_path, on_all_cores};
-use super::lock::PublishLock;
+use super::commit::{catalog_path, on_all_cores};
 use super::presence::refuse_absent;
 use super::recover::{Blocked, is_staged};
 use super::settle::{adopt_in, note_lost_in, withdraw_in};
@@ -215,11 +214,6 @@ impl LakeStore {
             }
         }
         Ok(())
-    }
-
-    fn keep_readers_away(&self) -> Result<LockGuard, StoreError> {
-        let lock = PublishLock::new(self.directory.publish_lock());
-        lock.exclusive(READERS_LEAVE.max(self.lock_wait))
     }
 
     fn reconcile(

@@ -14,8 +14,7 @@ use crate::infrastructure::sqlite::job::add_counts_in;
 use crate::infrastructure::sqlite::symbol_bars::{list_sessions_in, put_sessions_in};
 use crate::infrastructure::sqlite::{CommitSummary, JobShare, RedoRecord, fence, redo};
 
-use super::commit::{READERS_LEAVE, catalog_path, take_back_revisions};
-use super::lock::PublishLock;
+use super::commit::{catalog_path, take_back_revisions};
 use super::presence::refuse_absent;
 use super::settle::realigned;
 use super::{DataDirectory, LakeStore, REMOVAL_PREFIX};
@@ -87,10 +86,8 @@ impl LakeStore {
     /// Finishes or forgets one interrupted commit. The caller holds the store lock.
     pub(super) fn redo(&self, record: &RedoRecord) -> Result<(), StoreError> {
         self.refuse_foreign(record)?;
-        // Until files and catalog agree again, or a reader would take what lies there for damaged. Readers have the time to
-        // leave, whatever the wait for other writers is.
-        let _readers_wait = PublishLock::new(self.directory.publish_lock())
-            .exclusive(READERS_LEAVE.max(self.lock_wait))?;
+        // Until files and catalog agree again, or a reader would take what lies there for damaged.
+        let _readers_wait = self.keep_readers_away()?;
         let verdict = if record.staged_name.starts_with(REMOVAL_PREFIX) {
             self.redo_removal(record)?
         } else {

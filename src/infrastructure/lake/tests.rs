@@ -31,6 +31,19 @@ struct Fixture {
 }
 
 impl Fixture {
+    /// What a removal of the only file would leave if it were cut short.
+    fn removal_record(&self) -> RedoRecord {
+        let old = self.store.catalog.find_entry(&key()).unwrap().unwrap();
+        RedoRecord {
+            old_sha256: Some(old.file.sha256.clone()),
+            staged_name: format!("{REMOVAL_PREFIX}{}", old.file.sha256),
+            file: old,
+            epoch: self.store.catalog.bump_epoch().unwrap(),
+            created_at_us: 0,
+            share: JobShare::default(),
+        }
+    }
+
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder).unwrap();
@@ -318,15 +331,7 @@ fn a_file_that_somebody_else_changed_meanwhile_is_not_overwritten() {
 fn a_removal_cut_short_is_finished() {
     let fixture = Fixture::new();
     fixture.commit(&bars(3, 1.0));
-    let old = fixture.store.catalog.find_entry(&key()).unwrap().unwrap();
-    let record = RedoRecord {
-        old_sha256: Some(old.file.sha256.clone()),
-        staged_name: format!("{REMOVAL_PREFIX}{}", old.file.sha256),
-        file: old,
-        epoch: fixture.store.catalog.bump_epoch().unwrap(),
-        created_at_us: 0,
-        share: JobShare::default(),
-    };
+    let record = fixture.removal_record();
     fixture
         .store
         .catalog
@@ -740,15 +745,7 @@ fn recovery_waits_for_those_who_read() {
     let fixture = Fixture::new();
     fixture.commit(&bars(3, 1.0));
     let bytes = std::fs::read(fixture.path()).unwrap();
-    let old = fixture.store.catalog.find_entry(&key()).unwrap().unwrap();
-    let record = RedoRecord {
-        old_sha256: Some(old.file.sha256.clone()),
-        staged_name: format!("{REMOVAL_PREFIX}{}", old.file.sha256),
-        file: old,
-        epoch: fixture.store.catalog.bump_epoch().unwrap(),
-        created_at_us: 0,
-        share: JobShare::default(),
-    };
+    let record = fixture.removal_record();
     let put = fixture.store.catalog.put_redo(record.epoch, &[record]);
     put.unwrap();
     let (_, reading) = fixture.store.pin_files(&BarSelection::default()).unwrap();

@@ -208,13 +208,11 @@ pub(crate) fn cut_to_sessions(
     let Some((first, last)) = sessions else {
         return batch;
     };
-    let days = batch.session_days();
-    let start = days.partition_point(|&day| day < first.days_since_epoch());
-    let end = days.partition_point(|&day| day <= last.days_since_epoch());
-    if (start, end) == (0, batch.len()) {
+    let rows = batch.rows_between(first, last);
+    if rows == (0..batch.len()) {
         batch
     } else {
-        batch.slice(start..end.max(start))
+        batch.slice(rows)
     }
 }
 

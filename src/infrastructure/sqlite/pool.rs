@@ -11,7 +11,7 @@ use super::connect::{self, Access, Content};
 use super::failure::During;
 use super::migrate;
 use crate::domain::ports::{StoreError, StoreErrorKind};
-use crate::infrastructure::disk::{io_failure, refuse_no_file, sync_folder};
+use crate::infrastructure::disk::{identity_of, io_failure, refuse_no_file, sync_folder};
 
 /// How many idle reading connections are kept.
 const KEPT_READERS: usize = 4;
@@ -170,10 +170,11 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut writer = self.writer()?;
-        self.refuse_another()?;
         let transaction = writer
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .during_at(&self.0.path, "begin a transaction")?;
+        // Not before: others may have written, and moved the file, for as long as this waited.
+        self.refuse_another()?;
         let value = work(&transaction)?;
         transaction
             .commit()
@@ -283,19 +284,6 @@ impl Database {
     pub(super) fn idle_readers(&self) -> usize {
         lock(&self.0.idle_readers).len()
     }
-}
-
-/// What tells a file from every other.
-#[cfg(unix)]
-fn identity_of(found: &fs::Metadata) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    Some((found.dev(), found.ino()))
-}
-
-/// What tells a file from every other; the system does not say here, where an open file cannot be moved.
-#[cfg(not(unix))]
-fn identity_of(_found: &fs::Metadata) -> Option<(u64, u64)> {
-    None
 }
 
 /// A panic in the middle of a transaction rolls it back on its way, so what the lock guards is sound.

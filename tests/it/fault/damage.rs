@@ -12,6 +12,17 @@ const SYMBOLS: &str = "AAPL,BRK.B";
 const FIRST: &str = "2024-05-01";
 const LAST: &str = "2024-06-28";
 
+/// What fetches everything.
+const INGEST: [&str; 7] = [
+    "ingest",
+    "--symbols",
+    SYMBOLS,
+    "--start",
+    FIRST,
+    "--end",
+    LAST,
+];
+
 const SUMS: &str = "select symbol, count(*), sum(volume), sum(close), min(ts), max(ts) from bars_1m group by symbol order by symbol";
 const LONGER_SUMS: &str =
     "select symbol, count(*), sum(volume), sum(close) from bars_1h group by symbol order by symbol";
@@ -432,16 +443,7 @@ fn a_harmed_database_is_named_never_replaced_in_silence_and_made_anew_from_the_l
         let patient = ward.admit(|data| harm(&data.join("marketpipe.db"), data));
         patient.assert_diagnosed("marketpipe.db", name);
         patient.assert_honest(name);
-        let ingest = [
-            "ingest",
-            "--symbols",
-            SYMBOLS,
-            "--start",
-            FIRST,
-            "--end",
-            LAST,
-        ];
-        let ran = patient.run(&ingest);
+        let ran = patient.run(&INGEST);
         assert_eq!(ran.code, 7, "{name}: {}", ran.stderr);
         assert!(
             ran.stderr.contains("doctor") || ran.stderr.contains("--rebuild-catalog"),
@@ -449,7 +451,7 @@ fn a_harmed_database_is_named_never_replaced_in_silence_and_made_anew_from_the_l
             ran.stderr
         );
         patient.assert_cured(
-            &[&["doctor", "--rebuild-catalog"], &ingest, &["aggregate"]],
+            &[&["doctor", "--rebuild-catalog"], &INGEST, &["aggregate"]],
             name,
         );
         experiment.passed(1, "lake, catalog and ledger restored");
@@ -459,15 +461,6 @@ fn a_harmed_database_is_named_never_replaced_in_silence_and_made_anew_from_the_l
 #[test]
 fn older_newer_and_copied_databases_are_told_apart() {
     let ward = Ward::new();
-    let ingest = [
-        "ingest",
-        "--symbols",
-        SYMBOLS,
-        "--start",
-        FIRST,
-        "--end",
-        LAST,
-    ];
     let begin = |fault: &str, expected: &str| {
         Experiment::begin(
             "damage",
@@ -479,7 +472,7 @@ fn older_newer_and_copied_databases_are_told_apart() {
 
     let experiment = begin("the database of an older version", "upgraded, nothing lost");
     let old = ward.admit(|data| downgrade(&data.join("marketpipe.db"), 1));
-    old.assert_cured(&[&ingest, &["aggregate"]], "older");
+    old.assert_cured(&[&INGEST, &["aggregate"]], "older");
     let old = ward.admit(|data| downgrade(&data.join("marketpipe.db"), 1));
     old.assert_cured(&[&["repair"], &["aggregate"]], "older");
     experiment.passed(2, "upgraded");
@@ -493,7 +486,7 @@ fn older_newer_and_copied_databases_are_told_apart() {
         database.pragma_update(None, "user_version", 99).unwrap();
     });
     for command in [
-        &ingest[..],
+        &INGEST[..],
         &["status"],
         &["doctor"],
         &["doctor", "--rebuild-catalog"],
@@ -513,7 +506,7 @@ fn older_newer_and_copied_databases_are_told_apart() {
         database.execute_batch("DELETE FROM partition_file WHERE period = '2024-06'; DELETE FROM session_record WHERE session_day >= 19875").unwrap();
     });
     restored.assert_diagnosed("month=2024-06", "restored");
-    let ran = restored.run(&ingest);
+    let ran = restored.run(&INGEST);
     assert_eq!(ran.code, 7, "{}", ran.stderr);
     assert!(
         ran.stderr
@@ -522,7 +515,7 @@ fn older_newer_and_copied_databases_are_told_apart() {
         ran.stderr
     );
     restored.assert_cured(
-        &[&["doctor", "--rebuild-catalog"], &ingest, &["aggregate"]],
+        &[&["doctor", "--rebuild-catalog"], &INGEST, &["aggregate"]],
         "restored",
     );
     experiment.passed(1, "taken into the catalog, byte for byte");
@@ -541,7 +534,7 @@ fn older_newer_and_copied_databases_are_told_apart() {
         let patient = ward.admit(|data| fs::write(data.join(&path), &stale).unwrap());
         patient.assert_diagnosed(path.to_str().unwrap(), "stale");
         patient.assert_honest("stale");
-        patient.assert_cured(&[cure, &["repair"], &ingest, &["aggregate"]], "stale");
+        patient.assert_cured(&[cure, &["repair"], &INGEST, &["aggregate"]], "stale");
     }
     experiment.passed(2, "fetched again, byte for byte");
 }
@@ -549,15 +542,6 @@ fn older_newer_and_copied_databases_are_told_apart() {
 #[test]
 fn logs_locks_and_strangers_do_no_harm() {
     let ward = Ward::new();
-    let ingest = [
-        "ingest",
-        "--symbols",
-        SYMBOLS,
-        "--start",
-        FIRST,
-        "--end",
-        LAST,
-    ];
     let harms: [(&str, &str, Harm); 7] = [
         ("the write-ahead log", "garbage", |data, _| {
             fs::write(data.join("marketpipe.db-wal"), vec![7; 9000]).unwrap()
@@ -592,7 +576,7 @@ fn logs_locks_and_strangers_do_no_harm() {
         );
         let patient = ward.admit(|data| harm(data, data));
         patient.assert_honest(how);
-        patient.assert_cured(&[&ingest, &["aggregate"]], how);
+        patient.assert_cured(&[&INGEST, &["aggregate"]], how);
         experiment.passed(1, "nothing lost");
     }
     let experiment = Experiment::begin(
@@ -798,15 +782,6 @@ fn links_and_folders_in_a_files_place_are_named_and_set_aside() {
 #[test]
 fn a_database_with_an_unreadable_value_is_set_aside_and_never_while_somebody_commits() {
     let ward = Ward::new();
-    let ingest = [
-        "ingest",
-        "--symbols",
-        SYMBOLS,
-        "--start",
-        FIRST,
-        "--end",
-        LAST,
-    ];
     let experiment = begin(
         "the database: a value that no page check can tell from a right one",
         "rebuild sets it aside and makes a new one, and waits for whoever commits",
@@ -837,7 +812,7 @@ fn a_database_with_an_unreadable_value_is_set_aside_and_never_while_somebody_com
         assert_eq!(aside(), 0, "{sql}");
         drop(lock);
         patient.assert_cured(
-            &[&["doctor", "--rebuild-catalog"], &ingest, &["aggregate"]],
+            &[&["doctor", "--rebuild-catalog"], &INGEST, &["aggregate"]],
             sql,
         );
         assert!(aside() > 0, "{sql}");
