@@ -19,8 +19,9 @@ use crate::domain::{
 use crate::infrastructure::http::{
     HeaderMap, HeaderName, HeaderValue, MAX_PAUSE, Pause, ServerHints, answered_at_us, inflate,
 };
+use crate::infrastructure::parquet::FileDescription;
 use crate::infrastructure::parquet::data_storage::{key_of_path, relative_path};
-use crate::infrastructure::parquet::engine::{FileDescription, Known, ParquetStorageEngine};
+use crate::infrastructure::parquet::engine::{Known, ParquetStorageEngine};
 use crate::infrastructure::providers::alpaca::{
     MAX_ROWS, MAX_STRAY_SYMBOLS, MAX_TOKEN_BYTES, Page, decode_page, decode_thoroughly,
     parse_timestamp,

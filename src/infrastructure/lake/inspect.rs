@@ -13,8 +13,9 @@ use crate::domain::ports::{
 };
 use crate::domain::{PartitionKey, Rule};
 use crate::infrastructure::disk;
+use crate::infrastructure::parquet::FileDescription;
 use crate::infrastructure::parquet::data_storage::{key_of_folder, refuse_other, relative_path};
-use crate::infrastructure::parquet::engine::{FileDescription, FileError};
+use crate::infrastructure::parquet::engine::FileError;
 
 impl FileInspector for LakeStore {
     fn inspect_minutes(&self, file: &PartitionFile) -> Result<InspectedMinutes, StoreError> {

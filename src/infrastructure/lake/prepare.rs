@@ -13,7 +13,8 @@ use crate::domain::ports::{
 use crate::domain::symbol_bars::Asked;
 use crate::domain::{BarBatch, PartitionKey, SessionDate, SessionRecord};
 use crate::infrastructure::disk;
-use crate::infrastructure::parquet::engine::{EncodedFile, FileDescription, FileError};
+use crate::infrastructure::parquet::FileDescription;
+use crate::infrastructure::parquet::engine::{EncodedFile, FileError};
 use crate::infrastructure::sqlite::SqliteSymbolBarsRepository;
 
 use super::LakeStore;

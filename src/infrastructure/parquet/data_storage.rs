@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::engine::{DerivedDescription, FileDescription, FileError, Known, ParquetStorageEngine};
+use super::description::{DerivedDescription, FileDescription};
+use super::engine::{FileError, Known, ParquetStorageEngine};
 use crate::domain::ports::{BarSelection, StoreError, StoreErrorKind};
 use crate::domain::{
     BarBatch, Dataset, DerivedBatch, PartitionKey, Period, SessionDate, Timeframe,

@@ -16,7 +16,7 @@ use super::{ReadError, ReadOptions, SymbolSource};
 use crate::domain::Symbol;
 use crate::infrastructure::disk;
 use crate::infrastructure::export::lean::TICKS;
-use crate::infrastructure::parquet::engine::catch_panic;
+use crate::infrastructure::parquet::caught::catch_panic;
 
 /// A day has 1,440 lines of some 60 bytes; what unfolds to more is no day.
 const MOST_BYTES: u64 = 16 << 20;

@@ -18,7 +18,7 @@ use super::columns::{ColumnNames, Places};
 use super::spool::RowPlace;
 use super::time::{TimeRule, TimeUnit};
 use crate::domain::whole_count;
-use crate::infrastructure::parquet::engine::catch_panic;
+use crate::infrastructure::parquet::caught::catch_panic;
 
 /// Rows that are read at once.
 const ROWS_PER_BATCH: usize = 8_192;
