@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::args::AggregateArgs;
+use clap::Args;
+
+use super::args::{HeldArgs, LimitArgs};
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
 use super::output::{Value, counted, human_bytes, human_duration, with_thousands};
@@ -17,7 +19,46 @@ use crate::app::Stores;
 use crate::config::Engine;
 use crate::domain::metric::RunCommand;
 use crate::domain::ports::{BarSelection, BarStore as _, StoreErrorKind};
-use crate::domain::{Calendar, Dataset, PartitionKey, SessionDate, Symbol, Timeframe};
+use crate::domain::{Anchor, Calendar, Dataset, PartitionKey, SessionDate, Symbol, Timeframe};
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe aggregate
+  marketpipe aggregate --symbols AAPL,MSFT --timeframes 10m,2h --start 2024-01-01
+  marketpipe aggregate --check
+  marketpipe aggregate --check --sample 20
+
+Buckets begin at the start of each segment (pre, regular, post, overnight) and never cross its end; 1d is the regular \
+session. One file for each symbol, frame and year; exactly those are made whose minutes or spec changed. The lake keeps one \
+kind of bars a frame: another --anchor replaces the 1h, 2h and 4h bars. [aggregation] in the configuration has the defaults.";
+
+#[derive(Debug, Args)]
+pub(super) struct AggregateArgs {
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
+    /// Frames, separated by commas: 2m, 3m, 5m, 10m, 15m, 30m, 1h, 2h, 4h, 1d [default: aggregation.timeframes and those that
+    /// a symbol already has]
+    #[arg(long, value_delimiter = ',', value_name = "F,G")]
+    pub(super) timeframes: Vec<Timeframe>,
+    /// Where the buckets of 1h, 2h and 4h begin: open (at the start of each segment) or clock (on the hour) [default: open]
+    #[arg(long, value_name = "WHERE")]
+    pub(super) anchor: Option<Anchor>,
+    /// What adds up: columnar or duckdb; both give the same bars [default: columnar, for --check the other one]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(super) engine: Option<Engine>,
+    /// Make everything anew
+    #[arg(long, conflicts_with = "check")]
+    pub(super) full: bool,
+    /// Recompute and compare to the last bit, write nothing; exit 4 on a difference
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Check at most so many symbol-years, others each day
+    #[arg(long, value_name = "N", requires = "check")]
+    pub(super) sample: Option<usize>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+}
 
 /// Failures that the summary names; the others are counted.
 const NAMED_FAILURES: usize = 10;

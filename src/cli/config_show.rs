@@ -1,9 +1,25 @@
 //! `config show`: every value in force and where it comes from.
 
-use super::args::{ConfigArgs, ConfigCommand};
+use clap::{Args, Subcommand};
+
 use super::exit::{CliError, Exit};
 use super::output::Value;
 use super::session::CliSession;
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(super) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Every value and where it comes from, secrets masked
+    #[command(
+        after_help = "Examples:\n  marketpipe config show\n  marketpipe config show --config other.toml"
+    )]
+    Show,
+}
 
 /// Prints the configuration, secrets masked.
 pub(super) fn run(session: &CliSession, args: &ConfigArgs) -> Result<Exit, CliError> {

@@ -1,5 +1,7 @@
 //! `--start` and `--end` as users write them: session dates or instants.
 
+use std::time::Duration;
+
 use chrono::DateTime;
 
 use super::exit::CliError;
@@ -103,6 +105,26 @@ fn end_of(bound: Bound) -> Result<i64, CliError> {
     }
 }
 
+/// An age such as `90d`.
+pub(super) fn read_age(text: &str) -> Result<Duration, String> {
+    let seconds_of = |unit: &str| match unit {
+        "w" => Some(7 * 86_400),
+        "d" => Some(86_400),
+        "h" => Some(3_600),
+        "m" => Some(60),
+        "s" => Some(1),
+        _ => None,
+    };
+    let parsed = text
+        .char_indices()
+        .last()
+        .map(|(at, _)| text.split_at(at))
+        .and_then(|(number, unit)| Some((number.parse::<u32>().ok()?, seconds_of(unit)?)));
+    parsed
+        .map(|(number, seconds)| Duration::from_secs(u64::from(number) * seconds))
+        .ok_or_else(|| "expected a number with its unit, such as 90d, 12h or 30m".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +194,29 @@ mod tests {
             assert_eq!(error.exit, Exit::Usage);
         }
         assert!(read_range(None, Some("2024-07-01"), 0).is_err());
+    }
+
+    #[test]
+    fn ages_have_a_number_and_a_unit() {
+        for (text, hours) in [("90d", 2160), ("2w", 336), ("12h", 12), ("120m", 2)] {
+            assert_eq!(
+                read_age(text),
+                Ok(Duration::from_secs(hours * 3600)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "90",
+            "d",
+            "-1d",
+            "1.5d",
+            "90y",
+            "90 d",
+            "99999999999d",
+            "9é",
+        ] {
+            assert!(read_age(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
+
 use super::aggregate;
-use super::args::{DemoArgs, IngestArgs, LimitArgs};
+use super::args::LimitArgs;
 use super::chart::series::{Series, SeriesRequest};
 use super::chart::{self, DrawnHours};
 use super::exit::{CliError, Exit};
 use super::fake_alpaca::{made_up_bars, tape_bars};
-use super::ingest::order_of;
+use super::ingest::{IngestArgs, order_of};
 use super::order::RunLimits;
 use super::output::with_thousands;
 use super::session::{CliSession, terminal_width};
@@ -26,6 +28,13 @@ use crate::infrastructure::fake_alpaca::{
     FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, Fault, FaultScript, Tape, When,
 };
 use crate::ingestion::{GapsRequest, IngestReport, list_gaps};
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Where the demo's lake is made [default: ./marketpipe-demo]
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+}
 
 /// Symbols that nobody takes for real ones.
 const SYMBOLS: &str = "DEMOA,DEMOB,DEMOC";

@@ -3,13 +3,39 @@
 
 use std::time::Duration;
 
-use super::args::DoctorArgs;
+use clap::Args;
+
 use super::exit::{CliError, Exit};
 use super::output::{OutputFormat, Value, counted, escape_for_terminal};
 use super::session::{CliSession, terminal_width};
 use crate::app::Rebuilt;
 use crate::domain::{Check, Diagnosis, Health};
 use crate::infrastructure::lake::Reconciled;
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe doctor
+  marketpipe doctor --deep
+  marketpipe doctor --rebuild-catalog
+
+Looks and changes nothing, unless --rebuild-catalog is given. Exit code 7: something is lost or damaged; 5: the \
+configuration is wrong; 3: --rebuild-catalog set something aside or left it. `marketpipe validate` looks at what the bars \
+say; this looks at what holds them.";
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Read every byte of every file and check every page of the database
+    #[arg(long)]
+    pub(super) deep: bool,
+    /// Make the catalog anew of what the lake holds: files that are not there count as lost (is the lake's disk mounted?), a
+    /// database that cannot be used is set aside, nothing is deleted
+    #[arg(long)]
+    pub(super) rebuild_catalog: bool,
+    /// How long to wait for another process that commits
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(super) wait: u64,
+}
 
 const COLUMNS: [&str; 5] = ["check", "health", "subject", "message", "remedy"];
 

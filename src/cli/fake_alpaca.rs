@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use super::args::FakeAlpacaArgs;
+use clap::Args;
+
 use super::exit::{CliError, Exit};
 use super::session::CliSession;
 use super::stopping::wait_for_end;
@@ -12,6 +13,36 @@ use crate::infrastructure::fake_alpaca::{
     FAKE_KEY_ID, FAKE_SECRET, FakeAlpaca, FakeConfig, RateLimit, Tape, TapeBar,
 };
 use crate::infrastructure::providers::synthetic::synthetic_session;
+
+#[derive(Debug, Args)]
+pub(super) struct FakeAlpacaArgs {
+    /// Symbols that have bars
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B",
+        default_value = "AAPL,MSFT,BRK.B"
+    )]
+    pub(super) symbols: Vec<String>,
+    /// First session date with bars
+    #[arg(long, value_name = "D", default_value = "2024-06-03")]
+    pub(super) start: String,
+    /// Last session date with bars
+    #[arg(long, value_name = "D", default_value = "2024-07-05")]
+    pub(super) end: String,
+    /// Port on 127.0.0.1
+    #[arg(long, default_value_t = 8081)]
+    pub(super) port: u16,
+    /// Requests a minute before 429 [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(super) requests_per_minute: Option<u32>,
+    /// Mebibytes of finished pages to keep, for benchmarks
+    #[arg(long, value_name = "MB", default_value_t = 0)]
+    pub(super) cache_mb: usize,
+    /// Seed of the made-up bars
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+}
 
 /// Serves until Ctrl-C.
 pub(super) fn run(session: &CliSession, args: &FakeAlpacaArgs) -> Result<Exit, CliError> {

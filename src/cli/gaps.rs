@@ -1,6 +1,8 @@
 //! `gaps`: what is missing, one row for each missing range, with its reason.
 
-use super::args::{GapsArgs, HeldArgs};
+use clap::Args;
+
+use super::args::HeldArgs;
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
 use super::output::{Value, with_thousands};
@@ -10,6 +12,39 @@ use crate::domain::Gap;
 use crate::domain::gaps::GapReason;
 use crate::domain::instant::format_utc;
 use crate::ingestion::{GapsRequest, SeriesGap, list_gaps};
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe gaps --symbols AAPL --start 2024-07-01
+  marketpipe gaps --reason 'not asked'
+  marketpipe gaps --min-minutes 5 --format json
+
+Reasons: not asked, no trade (asked, and the provider had no bar), quarantined (its only row broke a rule), not entitled \
+(the plan did not include it or something asked for with it). Weekends, holidays and the afternoon of a half day are no gaps. \
+Without dates: from the first session that was ever asked for up to now.";
+
+#[derive(Debug, Args)]
+pub(super) struct GapsArgs {
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
+    /// Only gaps for this reason
+    #[arg(long, value_name = "REASON", value_parser = read_reason)]
+    pub(super) reason: Option<GapReason>,
+    /// Only gaps of at least so many minutes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) min_minutes: u32,
+}
+
+fn read_reason(text: &str) -> Result<GapReason, String> {
+    let named = GapReason::ALL
+        .into_iter()
+        .find(|reason| reason.as_str() == text.replace(['-', '_'], " "));
+    named.ok_or_else(|| {
+        let known = GapReason::ALL.map(GapReason::as_str);
+        format!("expected one of: {}", known.join(", "))
+    })
+}
 
 const COLUMNS: [&str; 10] = [
     "dataset",
@@ -91,4 +126,17 @@ fn row(found: &SeriesGap) -> Vec<Value> {
         Value::Text(format_utc(end_us)),
         Value::UInt(minutes.into()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_read_as_people_write_them() {
+        for text in ["not asked", "not-asked", "not_asked"] {
+            assert_eq!(read_reason(text), Ok(GapReason::NotAsked));
+        }
+        assert!(read_reason("lost").unwrap_err().contains("not entitled"));
+    }
 }

@@ -1,8 +1,12 @@
 //! `ingest`: fetches what is missing.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::IngestArgs;
+use clap::Args;
+
+use super::args::LimitArgs;
 use super::exit::{CliError, Exit};
 use super::metrics_serve;
 use super::order::{AskAgain, FollowUp, IngestOrder, RunLimits};
@@ -13,6 +17,68 @@ use crate::domain::Symbol;
 use crate::domain::ports::{EventPublisher, SymbolBarsRepository};
 use crate::ingestion::plan_ingest;
 use crate::metrics::exposition::Detail;
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe ingest --symbols AAPL,MSFT
+  marketpipe ingest --symbols AAPL --start 2024-07-01 --end 2024-07-05
+  marketpipe ingest --symbols-file sp500.txt --provider iex --dry-run
+  marketpipe ingest --symbols AAPL --provider synthetic --start 2024-07-01
+
+Dates are session dates, both inside; instants such as 2024-07-01T13:30:00Z make a half-open range. \
+Without dates: from the last settled session on, or the last 30 days for a new symbol, up to now. \
+Credentials: APCA_API_KEY_ID and APCA_API_SECRET_KEY.";
+
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct IngestArgs {
+    /// Symbols, separated by commas; @NAME for a list of the configuration
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B",
+        required_unless_present = "symbols_file"
+    )]
+    pub(super) symbols: Vec<String>,
+    /// File of symbols and @NAMEs, separated by commas, blanks or lines, # for comments; - for stdin
+    #[arg(long, value_name = "FILE")]
+    pub(super) symbols_file: Option<PathBuf>,
+    /// Who is asked: alpaca, iex (Alpaca's IEX feed) or synthetic (made up)
+    #[arg(long, value_name = "NAME", default_value = "alpaca")]
+    pub(super) provider: String,
+    /// First session date, or an instant
+    #[arg(long, value_name = "D")]
+    pub(super) start: Option<String>,
+    /// Last session date, or the instant before which the range ends
+    #[arg(long, value_name = "D")]
+    pub(super) end: Option<String>,
+    /// Tape: sip, iex, boats or otc [default: sip]
+    #[arg(long, value_name = "FEED")]
+    pub(super) feed: Option<String>,
+    /// Corporate actions applied by the provider: raw, split, dividend, spin-off or all [default: raw]
+    #[arg(long, value_name = "KIND")]
+    pub(super) adjustment: Option<String>,
+    /// Ask again for settled sessions
+    #[arg(long)]
+    pub(super) refresh: bool,
+    /// Believe answers with far fewer rows than are stored
+    #[arg(long)]
+    pub(super) accept_shrink: bool,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    /// Show the plan, fetch nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Bring the derived bars of these symbols up to date afterwards
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) aggregate: bool,
+    /// Check what was asked for afterwards; exit 4 on an error
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) validate: bool,
+    /// Answer Prometheus on this address as long as the run goes on, such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "dry_run")]
+    pub(super) metrics_listen: Option<SocketAddr>,
+}
 
 /// Runs one ingest from the arguments to the exit code.
 pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliError> {

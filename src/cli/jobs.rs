@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::args::JobsCommand;
+use clap::{Args, Subcommand};
+
+use super::args::LimitArgs;
+use super::dates::read_age;
 use super::exit::{CliError, Exit};
 use super::order::{IngestOrder, RunLimits};
 use super::output::Value;
@@ -11,6 +14,60 @@ use crate::app::Stores;
 use crate::domain::instant::format_utc;
 use crate::domain::job::{IngestionJob, JobId, JobState};
 use crate::domain::ports::{CheckpointRepository, JobRepository, StoreErrorKind};
+
+#[derive(Debug, Args)]
+pub(super) struct JobsArgs {
+    #[command(subcommand)]
+    pub(super) command: JobsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// The newest jobs first
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs list\n  marketpipe jobs list --limit 5 --format json"
+    )]
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// One job and how far its units are
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs show 12\n  marketpipe jobs show 12 --format json"
+    )]
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Go on with a job that ended before its work was done
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs resume 12\n  marketpipe jobs resume 12 --max-runtime 3600"
+    )]
+    Resume {
+        /// Its number
+        id: i64,
+        #[command(flatten)]
+        limits: LimitArgs,
+    },
+    /// End a job, whoever runs it; what it has committed is kept
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs cancel 12\n  marketpipe jobs cancel 12 --data-dir /srv/bars"
+    )]
+    Cancel {
+        /// Its number
+        id: i64,
+    },
+    /// Forget jobs that ended long ago; those that quarantine or revisions refer to stay
+    #[command(
+        after_help = "Examples:\n  marketpipe jobs prune --older-than 90d\n  marketpipe jobs prune --older-than 12h"
+    )]
+    Prune {
+        /// An age in weeks, days, hours or minutes: 13w, 90d, 12h, 30m
+        #[arg(long, value_name = "AGE", value_parser = read_age)]
+        older_than: Duration,
+    },
+}
 
 const COLUMNS: [&str; 14] = [
     "id",

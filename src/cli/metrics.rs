@@ -1,9 +1,13 @@
 //! `metrics`: what runs did and what is stored, beside what is usual; the course of single metrics; runs and events.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::args::{MetricsArgs, MetricsCommand};
+use clap::{Args, Subcommand};
+
+use super::dates::read_age;
 use super::exit::{CliError, Exit};
 use super::metrics_serve;
 use super::output::{OutputFormat, Value, human_bytes, human_duration, with_thousands};
@@ -25,6 +29,91 @@ use crate::domain::ports::{
 use crate::metrics::exposition::Detail;
 use crate::metrics::gauges::sessions_closed_since;
 use crate::metrics::summary::{Figure, list_figures};
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe metrics
+  marketpipe metrics --since 1d --format json
+  marketpipe metrics history rows_new --since 30d --every 1d
+  marketpipe metrics --textfile /var/lib/node_exporter/textfile/marketpipe.prom
+  marketpipe metrics serve
+
+Figures add up over --since. `usual` is the median of the up to four spans of that length before, of what is stored the value at \
+the span's start. `sessions_behind` counts sessions that have closed since the newest bar's: a weekend is not stale. \
+[metrics] in the configuration says how long measurements are kept; totals are kept for ever.";
+
+#[derive(Debug, Args)]
+pub(super) struct MetricsArgs {
+    #[command(flatten)]
+    pub(super) since: SinceArgs,
+    /// Write all series for the node exporter's textfile collector instead, as a cron job does after an ingest
+    #[arg(long, value_name = "FILE", conflicts_with = "since")]
+    pub(super) textfile: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Option<MetricsCommand>,
+}
+
+/// How far back.
+#[derive(Debug, Args)]
+pub(super) struct SinceArgs {
+    /// How far back, in weeks, days, hours or minutes: 4w, 7d, 12h, 30m
+    #[arg(long, value_name = "AGE", value_parser = read_age, default_value = "7d")]
+    pub(super) since: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MetricsCommand {
+    /// The course of one metric
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics history rows_new\n  marketpipe metrics history request_duration_seconds --since 2d --every 10m --format csv\n\nOlder than metrics.raw_days there are whole hours only."
+    )]
+    History {
+        /// Its name, with or without `marketpipe_` and `_total`
+        name: String,
+        #[command(flatten)]
+        since: SinceArgs,
+        /// Length of the intervals: 1d, 1h, 10m, 10s
+        #[arg(long, value_name = "AGE", value_parser = read_age, default_value = "1h")]
+        every: Duration,
+    },
+    /// Every metric with its unit and meaning
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics list\n  marketpipe metrics list --format json"
+    )]
+    List,
+    /// The newest runs of ingest, aggregate and validate first
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics runs\n  marketpipe metrics runs --limit 100 --format csv"
+    )]
+    Runs {
+        /// At most so many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// What each symbol came to
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics symbols\n  marketpipe metrics symbols --format json"
+    )]
+    Symbols,
+    /// Every event: how often it was published, delivered to whom, and the slowest delivery
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics events\n  marketpipe metrics events --format csv"
+    )]
+    Events,
+    /// Answer Prometheus on /metrics, and /healthz and /readyz, until Ctrl-C
+    #[command(
+        after_help = "Examples:\n  marketpipe metrics serve\n  marketpipe metrics serve --listen 0.0.0.0:9464\n\nWhoever reaches the address can read the figures; only loopback is the default."
+    )]
+    Serve {
+        /// Where to listen
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+        listen: SocketAddr,
+        /// Show single symbols' series, too: two for each
+        #[arg(long)]
+        per_symbol: bool,
+    },
+}
 
 /// Runs above the figures.
 const RUNS_ABOVE: u32 = 5;

@@ -1,6 +1,7 @@
 //! `query`: DuckDB SQL over the lake.
 
 use std::io::{self, Read as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,13 +12,48 @@ use arrow::datatypes::{
     TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use clap::Args;
 
-use super::args::QueryArgs;
 use super::exit::{CliError, Exit};
 use super::output::{OutputError, OutputFormat, RowWriter, Value, human_bytes, with_thousands};
 use super::query_file::Destination;
 use super::session::{CliSession, terminal_width};
 use crate::infrastructure::duckdb::{InterruptHandle, QueryError, RowSink};
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe query \"select symbol, session_date, sum(volume) from bars_1m where segment = 'regular' group by all order by all\"
+  marketpipe query \"from calendar where half_day and session_date > '2024-01-01'\" --format csv
+  marketpipe query \"describe bars_1m\"
+  marketpipe query \"from revisions where symbol = 'AAPL' order by seen_at desc limit 20\"
+  marketpipe query \"select rule, count(*) from quarantine group by rule\"
+  marketpipe query \"from bars_1d where symbol = 'AAPL'\" --output aapl.parquet
+  marketpipe query \"from bars('10m', anchor := 'clock') where session_date = '2024-07-02'\"
+
+Views: bars_1m, bars_5m, bars_15m, bars_1h, bars_1d and those of the other frames hold what `ingest` and `aggregate` keep; \
+bars('10m') makes bars of any frame from minutes as they are asked for. findings has what `validate` found. \
+Times are TIMESTAMP in UTC.
+Conditions on symbol, session_date and ts, joined by AND, keep other files unopened. One reading statement; no file, network or write access from SQL.";
+
+#[derive(Debug, Args)]
+pub(super) struct QueryArgs {
+    /// DuckDB SQL, one reading statement; - for stdin
+    #[arg(value_name = "SQL")]
+    pub(super) sql: String,
+    /// Write the rows to a file instead: .parquet, .csv, .json, .jsonl or .arrow
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Replace the file if there is one
+    #[arg(long, requires = "output")]
+    pub(super) force: bool,
+    /// End the query after this time; 0 for never [default: query.timeout_s]
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u32>,
+    /// Memory of the query, MiB [default: query.memory_limit_mb]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(64..))]
+    pub(super) memory: Option<u32>,
+}
 
 /// Runs one statement and prints its rows as they come.
 pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliError> {

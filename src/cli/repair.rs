@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::args::RepairArgs;
+use clap::Args;
+
+use super::args::{HeldArgs, LimitArgs};
 use super::doctor::tell_moved_and_left;
 use super::exit::{CliError, Exit};
 use super::gaps::request_of;
@@ -14,6 +16,27 @@ use crate::domain::gaps::GapReason;
 use crate::domain::ports::{BarSelection, SymbolBarsRepository as _};
 use crate::domain::{Calendar, Dataset, SessionDate, Symbol};
 use crate::ingestion::{GapsRequest, list_gaps};
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe repair
+  marketpipe repair --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-31
+  marketpipe repair --empty --start 2024-07-01
+
+Every dataset is asked of the provider that it came from, for what `gaps` shows as not asked, as not entitled, or as \
+provisional. Rows in quarantine are asked for again by `ingest --refresh`.";
+
+#[derive(Debug, Args)]
+pub(super) struct RepairArgs {
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
+    /// Ask again for sessions that were answered with nothing, too
+    #[arg(long)]
+    pub(super) empty: bool,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+}
 
 /// Sessions, of which the dataset's provider is asked together: without a bound as far as they are known.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,6 +13,14 @@ use super::exit::{CliError, Exit};
 use super::output::write_stdout;
 use super::whole_file::{make_folder, write_beside};
 
+/// What the help shows after the flags.
+pub(super) const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  marketpipe completions bash > ~/.local/share/bash-completion/completions/marketpipe
+  marketpipe completions zsh > \"${fpath[1]}/_marketpipe\"
+  marketpipe completions fish > ~/.config/fish/completions/marketpipe.fish
+  marketpipe completions powershell >> $PROFILE";
+
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
     /// Whose script

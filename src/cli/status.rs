@@ -1,12 +1,20 @@
 //! `status`: what is held of each series.
 
-use super::args::StatusArgs;
+use clap::Args;
+
 use super::exit::{CliError, Exit};
 use super::output::Value;
 use super::session::CliSession;
 use super::symbols::read_legal_symbols;
 use crate::domain::Timeframe;
 use crate::domain::ports::{SeriesStatus, SymbolBarsRepository};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Symbols, separated by commas [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub(super) symbols: Vec<String>,
+}
 
 const COLUMNS: [&str; 9] = [
     "dataset",

@@ -1,8 +1,10 @@
 //! `validate`: says what is wrong with what is stored, where and why; acknowledging what is as it should be.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::{FailOn, ValidateArgs, ValidateCommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::args::HeldArgs;
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
 use super::jobs::get_job;
@@ -26,6 +28,101 @@ use crate::domain::{Calendar, Dataset, Rule, SessionDate, Severity, Symbol};
 use crate::infrastructure::csv_report::CsvReportRepository;
 use crate::ingestion::RequestedRange;
 use crate::validation::{ValidationReport, ValidationRequest};
+
+/// What the help shows after the flags.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  marketpipe validate
+  marketpipe validate --symbols AAPL --start 2024-07-01 --html report.html
+  marketpipe validate --fail-on warning --max-missing-pct 1 --junit junit.xml
+  marketpipe validate --rules
+  marketpipe validate ack 0f3c9a1b2d4e --reason 'halted, see the exchange'
+
+Each run leaves a CSV report in reports/ of the data folder; `query` has the same as the view `findings`. Acknowledged findings \
+stay silent until their bar changes. Exit code 4: findings at or above --fail-on, or a series with more missing minutes than \
+--max-missing-pct. [validation] in the configuration has thresholds and severities.";
+
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub(super) held: HeldArgs,
+    /// Only what this ingest job asked for
+    #[arg(long, value_name = "ID")]
+    pub(super) job: Option<i64>,
+    /// Where the CSV report goes [default: reports/ in the data folder]
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    /// Write a page with a completeness map and the bars in question
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+    /// Write JUnit XML for CI
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Exit 4 on findings of this severity or a graver one
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Error)]
+    pub(super) fail_on: FailOn,
+    /// Exit 4 when more of a series' regular minutes are missing
+    #[arg(long, value_name = "PCT", value_parser = read_percentage)]
+    pub(super) max_missing_pct: Option<f64>,
+    /// List the rules with their reasons
+    #[arg(long)]
+    pub(super) rules: bool,
+    #[command(subcommand)]
+    pub(super) command: Option<ValidateCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ValidateCommand {
+    /// Acknowledge a finding: it stays silent until its bar changes
+    #[command(
+        after_help = "Examples:\n  marketpipe validate ack 0f3c9a1b2d4e --reason 'halted'\n  marketpipe validate ack 0f3c9a1b2d4e --reason 'real: earnings'"
+    )]
+    Ack {
+        /// The finding's id, as the report and the view `findings` have it
+        id: String,
+        /// Why it is as it should be
+        #[arg(long, value_name = "WORDS")]
+        reason: String,
+    },
+    /// Take an acknowledgement back
+    #[command(
+        after_help = "Examples:\n  marketpipe validate unack 0f3c9a1b2d4e\n  marketpipe validate unack 0f3c9a1b2d4e --data-dir /srv/bars"
+    )]
+    Unack {
+        /// The finding's id
+        id: String,
+    },
+}
+
+/// From which severity on findings make the exit code 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// Wrong for sure
+    Error,
+    /// Worth a look
+    Warning,
+    /// Never, but for --max-missing-pct
+    Never,
+}
+
+impl FailOn {
+    /// The severity; `None` for never.
+    pub(super) const fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Error => Some(Severity::Error),
+            Self::Warning => Some(Severity::Warning),
+            Self::Never => None,
+        }
+    }
+}
+
+fn read_percentage(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim_end().parse::<f64>();
+    number
+        .ok()
+        .filter(|number| (0.0..=100.0).contains(number))
+        .ok_or_else(|| "expected a percentage from 0 to 100".to_owned())
+}
 
 /// Findings and series that the summary names; the others are in the report.
 const NAMED: usize = 10;

@@ -23,7 +23,7 @@ use series::{Series, SeriesRequest};
 use terminal::{Canvas, Ink, draw, plot_width, price_width};
 
 /// Examples for the help text.
-pub(super) const CHART_EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   marketpipe chart AAPL
   marketpipe chart AAPL --timeframe 5m --start 2024-07-02 --end 2024-07-03
