@@ -41,6 +41,18 @@ pub enum SymbolError {
 }
 
 impl Symbol {
+    /// Reads a symbol as people write it. Case does not matter, and a share class may be written with a hyphen: `brk-b` is
+    /// `BRK.B`.
+    ///
+    /// # Errors
+    /// [`SymbolError`] in the words of the writer, not in ours.
+    pub fn spelled(word: &str) -> Result<Self, SymbolError> {
+        let spelled = word.to_ascii_uppercase().replace('-', ".");
+        spelled
+            .parse()
+            .map_err(|error| word.parse::<Self>().err().unwrap_or(error))
+    }
+
     /// The ticker as text.
     pub fn as_str(&self) -> &str {
         &self.0

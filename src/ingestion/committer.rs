@@ -37,6 +37,8 @@ pub(super) struct Outcome {
     pub(super) rows_of: BTreeMap<Symbol, u64>,
     /// The first rows that were kept apart.
     pub(super) quarantined: Vec<QuarantinedRow>,
+    /// Rows in whose place a later one for the same minute came.
+    pub(super) overruled_rows: u64,
     /// The failure that ended the run early.
     pub(super) fatal: Option<Fatal>,
 }
@@ -191,6 +193,7 @@ impl Committer {
             }
         };
         self.publish_quarantined(&judged.quarantined);
+        self.outcome.overruled_rows += judged.overruled_rows;
         let room = REPORTED_QUARANTINED_ROWS.saturating_sub(self.outcome.quarantined.len());
         let first = judged.quarantined.iter().take(room).cloned();
         self.outcome.quarantined.extend(first);

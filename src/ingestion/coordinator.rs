@@ -301,6 +301,7 @@ impl IngestionCoordinatorService {
             counts: JobCounts::default(),
             failures: Vec::new(),
             quarantined: Vec::new(),
+            overruled_rows: 0,
             shrunk: Vec::new(),
             no_data: Vec::new(),
             not_done: NotDone::default(),
@@ -353,6 +354,7 @@ impl IngestionCoordinatorService {
         report.failures = outcome.failures;
         report.shrunk = outcome.shrunk;
         report.quarantined = outcome.quarantined;
+        report.overruled_rows = outcome.overruled_rows;
         let (state, message) = match outcome.fatal {
             Some(Fatal::Store(error)) => {
                 let message = error.to_string();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{InstantRange, Session, Symbol};
+use crate::domain::{InstantRange, Session, SessionDate, Symbol};
 
 use super::plan::{FetchUnit, IngestPlan, SymbolPlan};
 
@@ -14,6 +14,8 @@ pub struct HeldSessions {
     pub symbol: Symbol,
     /// The sessions, ascending, none of them in another entry of the same symbol.
     pub sessions: Vec<Session>,
+    /// Those among them of which only the time before their pre-market open is known.
+    pub nights: Vec<SessionDate>,
     /// Rows that are there.
     pub rows: u64,
 }
@@ -34,6 +36,7 @@ pub fn plan_exactly(held: &[HeldSessions]) -> IngestPlan {
                 end_us: last.window_end_us(),
             },
             sessions: part.sessions.as_slice().into(),
+            nights: part.nights.clone(),
             expected_rows: part.rows,
         });
         let symbol = symbols.entry(&part.symbol).or_insert_with(|| SymbolPlan {
@@ -68,6 +71,7 @@ mod tests {
         let part = |symbol: &str, dates: &[&str]| HeldSessions {
             symbol: symbol.parse().unwrap(),
             sessions: dates.iter().map(|date| session(date)).collect(),
+            nights: Vec::new(),
             rows: 5,
         };
         let held = [

@@ -277,6 +277,7 @@ mod tests {
                 end_us,
             },
             sessions: std::sync::Arc::from([]),
+            nights: Vec::new(),
             expected_rows: 0,
         }
     }

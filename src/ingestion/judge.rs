@@ -29,6 +29,8 @@ pub(super) enum JudgeError {
 pub(super) struct JudgedUnit {
     pub(super) answers: Vec<PartitionAnswer>,
     pub(super) quarantined: Vec<QuarantinedRow>,
+    /// Minutes that came more than once with other values; the last row counts.
+    pub(super) overruled_rows: u64,
 }
 
 /// What the judge must know besides the rows.
@@ -92,6 +94,7 @@ fn judge_symbol(
     let calendar = Calendar::of(symbol);
     let mut months: Vec<(PartitionAnswer, Vec<BarColumns>)> = Vec::new();
     for session in closed {
+        judged.overruled_rows += u64::try_from(session.replaced_rows).unwrap_or(u64::MAX);
         judged.quarantined.extend(
             session
                 .quarantined
@@ -153,7 +156,7 @@ fn sort_into_sessions(
         .sessions
         .iter()
         .map(|session| {
-            let asked = session.window().intersection(&unit.range);
+            let asked = unit.asked_of(session);
             SymbolBarsAggregate::open(symbol.clone(), *session, asked)
         })
         .collect();

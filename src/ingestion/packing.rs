@@ -120,6 +120,7 @@ fn units_of(stretches: Stretches, profile: &ProviderProfile) -> Vec<FetchUnit> {
             symbols: Vec::new(),
             range,
             sessions: Arc::clone(&sessions),
+            nights: Vec::new(),
             expected_rows: 0,
         };
         for (symbol, rows_per_session) in symbols {
@@ -177,6 +178,7 @@ fn split_by_months(
             symbols: vec![symbol.clone()],
             range: part.intersection(&range),
             sessions: sessions[start..end].into(),
+            nights: Vec::new(),
             expected_rows: rows_per_session * as_u64(end - start),
         });
         start = end;

@@ -93,11 +93,25 @@ pub struct FetchUnit {
     pub range: InstantRange,
     /// The sessions that `range` touches, ascending.
     pub sessions: Arc<[Session]>,
+    /// Those among them that are asked for up to their pre-market open alone.
+    pub nights: Vec<SessionDate>,
     /// Rows expected.
     pub expected_rows: u64,
 }
 
 impl FetchUnit {
+    /// What of `session` is asked for.
+    pub fn asked_of(&self, session: &Session) -> InstantRange {
+        let asked = session.window().intersection(&self.range);
+        match self.nights.contains(&session.date()) {
+            true => InstantRange {
+                end_us: asked.end_us.min(session.pre_open_us()),
+                ..asked
+            },
+            false => asked,
+        }
+    }
+
     /// The sessions it covers, in words.
     pub fn dates(&self) -> String {
         match (self.sessions.first(), self.sessions.last()) {

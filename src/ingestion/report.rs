@@ -71,6 +71,8 @@ pub struct IngestReport {
     pub failures: Vec<SymbolFailure>,
     /// The first rows that were kept apart.
     pub quarantined: Vec<QuarantinedRow>,
+    /// Rows in whose place a later one for the same minute came, with other values.
+    pub overruled_rows: u64,
     /// Sessions that kept their stored rows.
     pub shrunk: Vec<(Symbol, ShrinkRefusal)>,
     /// Symbols without a single bar in the requested range.

@@ -174,11 +174,13 @@ fn bad_rows_go_to_quarantine_and_unreadable_lines_are_named() {
     );
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     for words in [
+        "a.csv, line 5: `ten` is no number; the row is kept apart",
         "a.csv, line 6: time `yesterday`",
         "a.csv, line 7: has 3 fields",
         "line 8: ",
         "--tz",
         "3 lines could not be read",
+        "1 row kept apart",
     ] {
         assert!(ran.stderr.contains(words), "{words}\n{}", ran.stderr);
     }
@@ -272,6 +274,77 @@ fn only_sessions_with_a_row_count_as_asked_for() {
     );
     let validated = on(&lab, "x", &["validate", "--fail-on", "never"]);
     assert_eq!(validated.code, 0, "{}", validated.stderr);
+}
+
+#[test]
+fn rows_of_a_weekend_say_nothing_of_the_session_after_it() {
+    let lab = lab();
+    let text = format!(
+        "{HEADER}2024-07-06T15:00:00Z,1,1,1,1,1\n2024-07-09T13:30:00Z,1,1,1,1,1\n2024-07-08T07:59:00Z,1,1,1,1,1\n"
+    );
+    write(&lab, "a.csv", &text);
+    let import = ["import", "a.csv", "--symbol", "A", "--dataset-name", "x"];
+    done(&lab, "x", &import);
+    let rows = "select session_date, segment from bars_1m order by ts";
+    assert_eq!(
+        query(&lab, "x", rows),
+        [
+            "2024-07-08,overnight",
+            "2024-07-08,overnight",
+            "2024-07-09,regular"
+        ]
+    );
+    let gaps = "select first_session, reason, minutes from gaps where first_session < '2024-07-10' order by start_ts";
+    let expected = ["2024-07-08,not asked,390", "2024-07-09,no trade,389"];
+    assert_eq!(query(&lab, "x", gaps), expected);
+    done(&lab, "x", &import);
+    assert_eq!(query(&lab, "x", gaps), expected, "the same file again");
+}
+
+#[test]
+fn symbols_are_read_as_people_write_them_and_found_again() {
+    let lab = lab();
+    let text = "symbol,ts,open,high,low,close,volume\n\
+                brk-b,2024-07-02T13:30:00Z,1,1,1,1,1\nBRK.B,2024-07-02T13:31:00Z,1,1,1,1,1\n";
+    write(&lab, "a.csv", text);
+    done(&lab, "x", &["import", "a.csv", "--dataset-name", "x"]);
+    let status = done(&lab, "x", &["status", "--symbols", "BRK-B"]).stdout;
+    assert!(status.contains("import/x/raw,BRK.B,1m"), "{status}");
+    write(
+        &lab,
+        "b.csv",
+        &format!("{HEADER}2024-07-02T13:30:00Z,1,1,1,1,1\n"),
+    );
+    let import = ["import", "b.csv", "--symbol", "aapl", "--dataset-name", "x"];
+    done(&lab, "x", &import);
+    assert_eq!(
+        query(
+            &lab,
+            "x",
+            "select distinct symbol from bars_1m order by all"
+        ),
+        ["AAPL", "BRK.B"]
+    );
+}
+
+#[test]
+fn a_minute_with_two_values_is_counted() {
+    let lab = lab();
+    let text = format!(
+        "{HEADER}2024-07-02T13:30:00Z,1,1,1,1,1\n2024-07-02T13:30:00Z,2,2,2,2,1\n2024-07-02T13:30:00Z,2,2,2,2,1\n"
+    );
+    write(&lab, "a.csv", &text);
+    let ran = done(
+        &lab,
+        "x",
+        &["import", "a.csv", "--symbol", "A", "--dataset-name", "x"],
+    );
+    assert!(
+        ran.stderr.contains("1 minute came twice with other values"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(query(&lab, "x", "select close from bars_1m"), ["2.0"]);
 }
 
 #[test]
@@ -400,6 +473,46 @@ fn parquet_of_other_writers_is_read_by_its_types() {
     done(&lab, "x", &[&how[..], &["--tz", "UTC"]].concat());
     let sums = "select count(*), sum(volume), min(ts), max(ts), round(sum(close), 2) from bars_1m";
     assert_eq!(query(&lab, "x", sums), lab.query(sums));
+}
+
+#[test]
+fn parquet_is_read_however_its_writer_packed_it() {
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::basic::Compression;
+    use parquet::file::properties::WriterProperties;
+
+    let lab = lab();
+    lab.done(&["export", "--output", "good.parquet"]);
+    let good = std::fs::File::open(lab.folder.path().join("good.parquet")).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(good).unwrap();
+    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    let sums = "select count(*), sum(volume), min(ts), max(ts), round(sum(close), 2) from bars_1m";
+    for packed in [
+        Compression::UNCOMPRESSED,
+        // pandas' and Spark's own choice.
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::BROTLI(Default::default()),
+        Compression::ZSTD(Default::default()),
+    ] {
+        let properties = WriterProperties::builder().set_compression(packed).build();
+        let file = std::fs::File::create(lab.folder.path().join("packed.parquet")).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batches[0].schema(), Some(properties)).unwrap();
+        for batch in &batches {
+            writer.write(batch).unwrap();
+        }
+        writer.close().unwrap();
+        let data = format!("{packed}").replace(['(', ')'], "-");
+        done(
+            &lab,
+            &data,
+            &["import", "packed.parquet", "--dataset-name", "x"],
+        );
+        assert_eq!(query(&lab, &data, sums), lab.query(sums), "{packed}");
+    }
 }
 
 #[test]

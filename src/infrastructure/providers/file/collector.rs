@@ -24,12 +24,14 @@ pub struct RefusedLine {
     pub reason: String,
 }
 
-/// The lines that could not be read.
+/// The lines that could not be read, as a whole or in part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refused {
-    /// How many.
+    /// How many have no symbol, no time or another shape: nothing is known of them.
     pub lines: u64,
-    /// The first of them.
+    /// How many have a value that is none. Their rows break a rule by that and are kept apart.
+    pub unclear: u64,
+    /// The first of both.
     pub first: Vec<RefusedLine>,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct RawRow<'a> {
     pub(super) ts_us: Result<i64, String>,
     /// Open, high, low, close, volume; NaN for what is missing or no number.
     pub(super) values: [f64; 5],
+    /// What is no number although something is written there, in words: whatever column it is in, it spoils the row.
+    pub(super) unclear: Option<String>,
     pub(super) trade_count: Option<i64>,
     pub(super) vwap: Option<f64>,
 }
@@ -84,6 +88,10 @@ impl Collector {
     /// Notes a line that cannot be read.
     pub(super) fn refuse(&mut self, place: RowPlace<'_>, reason: String) {
         self.refused.lines += 1;
+        self.name(place, reason);
+    }
+
+    fn name(&mut self, place: RowPlace<'_>, reason: String) {
         if self.refused.first.len() < NAMED_LINES {
             self.refused.first.push(RefusedLine {
                 file: place.file.to_owned(),
@@ -118,7 +126,12 @@ impl Collector {
                 return Ok(());
             }
         };
-        let [open, high, low, close, volume] = row.values;
+        let [open, high, low, close, mut volume] = row.values;
+        if let Some(reason) = row.unclear {
+            self.refused.unclear += 1;
+            self.name(place, format!("{reason}; the row is kept apart"));
+            volume = f64::NAN;
+        }
         let bar = Bar {
             ts_us,
             open,
@@ -129,12 +142,11 @@ impl Collector {
             trade_count: row.trade_count,
             vwap: row.vwap,
         };
-        let date = session.date();
-        let rows = self.spool.push(&symbol, date, &bar, place)?;
+        let rows = self.spool.push(&symbol, &session, &bar, place)?;
         if rows > MOST_ROWS_PER_MONTH {
             let reason = format!(
                 "there are more than {MOST_ROWS_PER_MONTH} rows of {symbol} in {}, a month has 44640 minutes",
-                date.month()
+                session.date().month()
             );
             return Err(ReadError::malformed(path, reason));
         }
@@ -149,9 +161,8 @@ impl Collector {
         if let Some((_, symbol)) = self.latest.as_ref().filter(|(text, _)| text == written) {
             return Ok(symbol.clone());
         }
-        let symbol: Symbol = written
-            .parse()
-            .map_err(|_| format!("symbol `{}` is none", shown(written)))?;
+        let symbol =
+            Symbol::spelled(written).map_err(|_| format!("symbol `{}` is none", shown(written)))?;
         self.latest = Some((written.to_owned(), symbol.clone()));
         Ok(symbol)
     }

@@ -127,6 +127,17 @@ const SHOWN_COLUMNS: usize = 20;
 fn missing(what: &str, header: &[&str]) -> String {
     let names = header.iter().take(SHOWN_COLUMNS);
     let names: Vec<String> = names.map(|name| super::time::shown(name)).collect();
+    if let [only] = header
+        && let Some(other) = [';', '\t', '|']
+            .into_iter()
+            .find(|&other| only.contains(other))
+    {
+        let other = other.escape_default();
+        return format!(
+            "has the columns {} between `{other}`; commas are read",
+            names.join(", ")
+        );
+    }
     format!(
         "has no column {what}; its columns are {} (--columns ts=NAME,open=NAME,.. says which is which)",
         names.join(", ")

@@ -8,6 +8,7 @@ use super::ReadError;
 use super::collector::{Collector, RawRow};
 use super::columns::{ColumnNames, Places};
 use super::spool::RowPlace;
+use super::time::shown;
 
 /// Longer lines are no bars.
 const MOST_LINE_BYTES: u64 = 64 << 10;
@@ -118,27 +119,37 @@ fn row_of<'a>(
     places: Places,
     read_time: impl FnOnce(&str) -> Result<i64, String>,
 ) -> RawRow<'a> {
-    let number = |at: usize| field(at).parse().unwrap_or(f64::NAN);
-    let mut values = places.values.map(number);
+    let mut unclear = None;
+    let mut number = |at: usize| {
+        let text = field(at);
+        text.parse().unwrap_or_else(|_| {
+            if !text.is_empty() {
+                unclear.get_or_insert_with(|| format!("`{}` is no number", shown(text)));
+            }
+            f64::NAN
+        })
+    };
+    let values = places.values.map(&mut number);
     let trade_count = places
         .trade_count
         .map(field)
         .filter(|text| !text.is_empty());
+    let vwap = places.vwap.filter(|&at| !field(at).is_empty());
+    let vwap = vwap.map(&mut number);
     let trade_count = trade_count.and_then(|text| {
         let count = whole(text);
         if count.is_none() {
-            // What is no number breaks the row, whichever column it is in.
-            values[4] = f64::NAN;
+            unclear.get_or_insert_with(|| format!("`{}` is no whole number", shown(text)));
         }
         count
     });
-    let vwap = places.vwap.map(field).filter(|text| !text.is_empty());
     RawRow {
         symbol: places.symbol.map(field),
         ts_us: read_time(field(places.ts)),
         values,
+        unclear,
         trade_count,
-        vwap: vwap.map(|text| text.parse().unwrap_or(f64::NAN)),
+        vwap,
     }
 }
 

@@ -92,7 +92,7 @@ fn symbol_of(path: &Path, options: &ReadOptions) -> Result<Symbol, ReadError> {
     let folder = folder
         .and_then(|folder| folder.to_str())
         .unwrap_or_default();
-    folder.to_ascii_uppercase().parse().map_err(|_| {
+    Symbol::spelled(folder).map_err(|_| {
         let reason = format!(
             "its folder `{}` is no symbol; name one with --symbol",
             shown(folder)
@@ -135,25 +135,29 @@ fn read_line(line: &str, date: NaiveDate) -> Result<RawRow<'static>, String> {
             fields.len()
         ));
     };
-    let ticks = |text: &str| match text.parse::<u32>() {
+    let mut unclear = None;
+    let mut number = |text: &str| {
+        text.parse::<f64>().unwrap_or_else(|_| {
+            unclear.get_or_insert_with(|| format!("`{}` is no number", shown(text)));
+            f64::NAN
+        })
+    };
+    let mut ticks = |text: &str| match text.parse::<u32>() {
         Ok(ticks) => f64::from(ticks) / TICKS,
-        Err(_) => text.parse::<f64>().map_or(f64::NAN, |ticks| ticks / TICKS),
+        Err(_) => number(text) / TICKS,
     };
     let since_midnight = time.parse::<u32>().ok().filter(|&since| since < 86_400_000);
     let since_midnight =
         since_midnight.ok_or_else(|| format!("time `{}` is no time of a day", shown(time)))?;
     let since_midnight = TimeDelta::milliseconds(since_midnight.into());
     let local = NaiveDateTime::new(date, NaiveTime::MIN) + since_midnight;
+    let [open, high, low, close] = [open, high, low, close].map(&mut ticks);
+    let values = [open, high, low, close, number(volume)];
     Ok(RawRow {
         symbol: None,
         ts_us: NEW_YORK.of_local(local),
-        values: [
-            ticks(open),
-            ticks(high),
-            ticks(low),
-            ticks(close),
-            volume.parse().unwrap_or(f64::NAN),
-        ],
+        values,
+        unclear,
         trade_count: None,
         vwap: None,
     })

@@ -5,8 +5,8 @@
 //! most 32 MiB of rows wait in memory; what is more lies in one unlinked file of the staging
 //! area, at 65 bytes a row. Rows of any order are welcome: of two rows for one minute the later one counts.
 //!
-//! What the ledger learns: exactly the sessions of which a file has a row were asked for, and each of them whole.
-//! Nothing is claimed of the sessions in between. Files that share a session belong into one import: a later import
+//! What the ledger learns: exactly the sessions of which a file has a row were asked for, and each of them whole; of a
+//! session with rows of the night before alone, this night. Nothing is claimed of the sessions in between. Files that share a session belong into one import: a later import
 //! that has fewer minutes of a session says that the others did not happen.
 
 mod collector;
@@ -33,7 +33,7 @@ use crate::domain::ports::{
     ProviderProfile, StoreError,
 };
 use crate::domain::services::fill::BarLabel;
-use crate::domain::{Calendar, Dataset, Session, SessionMonth, Symbol};
+use crate::domain::{Calendar, Dataset, Session, SessionDate, SessionMonth, Symbol};
 
 pub use collector::{Refused, RefusedLine};
 pub use columns::read_columns;
@@ -128,6 +128,8 @@ pub struct FileMonth {
     pub symbol: Symbol,
     /// The sessions, ascending.
     pub sessions: Vec<Session>,
+    /// Those among them that have no row at or after their pre-market open, but of the night before.
+    pub nights: Vec<SessionDate>,
     /// Rows, as they were read.
     pub rows: u32,
 }

@@ -206,6 +206,7 @@ impl BatchColumns {
             true => array.value(row),
             false => f64::NAN,
         };
+        let mut unclear = None;
         let mut values = [0.0; 5];
         for (value_of, array) in values.iter_mut().zip(&self.values) {
             *value_of = value(array);
@@ -219,7 +220,7 @@ impl BatchColumns {
                     .and_then(|count| {
                         let whole = whole_count(count);
                         if whole.is_none() {
-                            values[4] = f64::NAN;
+                            unclear = Some(format!("trade count {count} is no whole number"));
                         }
                         whole
                     }),
@@ -235,6 +236,7 @@ impl BatchColumns {
                 }),
             ts_us: self.ts.at(row, time),
             values,
+            unclear,
             trade_count,
             vwap: vwap
                 .filter(|array| array.is_valid(row))

@@ -30,6 +30,8 @@ pub(super) struct Spool {
 struct Month {
     /// Bit `n` for a row of the month's day `n + 1`.
     days: u32,
+    /// The same for a row at or after its session's pre-market open.
+    days_traded: u32,
     rows: u32,
     buffer: Vec<u8>,
     /// Offset and length of what lies in the file, in order.
@@ -62,11 +64,12 @@ impl Spool {
     pub(super) fn push(
         &mut self,
         symbol: &Symbol,
-        session: SessionDate,
+        session: &Session,
         bar: &Bar,
         place: RowPlace<'_>,
     ) -> Result<u32, StoreError> {
-        let key = (symbol.clone(), session.month());
+        let date = session.date();
+        let key = (symbol.clone(), date.month());
         let month = self.months.entry(key).or_insert_with(|| Month {
             source: place.file.to_owned(),
             first_line: place.line,
@@ -76,8 +79,11 @@ impl Spool {
             month.has_other_files = true;
         }
         month.last_line = place.line;
-        month.days |=
-            1 << (session.days_since_epoch() - session.month().first_day().days_since_epoch());
+        let day = 1 << (date.days_since_epoch() - date.month().first_day().days_since_epoch());
+        month.days |= day;
+        if bar.ts_us >= session.pre_open_us() {
+            month.days_traded |= day;
+        }
         month.rows = month.rows.saturating_add(1);
         let rows = month.rows;
         put(&mut month.buffer, bar);
@@ -95,11 +101,17 @@ impl Spool {
             let date = SessionDate::from_days_since_epoch(first + i32::try_from(day).ok()?)?;
             Calendar::of(symbol).session(date).ok().flatten()
         };
+        let sessions_on = |symbol: &Symbol, month: SessionMonth, days: u32| -> Vec<Session> {
+            let days = (0..31).filter(|day| days & (1 << day) != 0);
+            days.filter_map(|day| session_on(symbol, month, day))
+                .collect()
+        };
         let months = self.months.iter().map(|((symbol, month), rows)| FileMonth {
             symbol: symbol.clone(),
-            sessions: (0..31)
-                .filter(|day| rows.days & (1 << day) != 0)
-                .filter_map(|day| session_on(symbol, *month, day))
+            sessions: sessions_on(symbol, *month, rows.days),
+            nights: sessions_on(symbol, *month, rows.days & !rows.days_traded)
+                .iter()
+                .map(Session::date)
                 .collect(),
             rows: rows.rows,
         });

@@ -60,8 +60,15 @@ fn bad_lines_are_named_and_cost_no_neighbour() {
     );
     let (mut spool, refused, _) = collect(&options(SymbolSource::Usual), &text).unwrap();
     let lines: Vec<u64> = refused.first.iter().map(|line| line.line).collect();
-    assert_eq!((refused.lines, lines), (3, vec![3, 4, 5]));
-    assert!(refused.first[0].reason.contains("`noon`"));
+    assert_eq!((refused.lines, refused.unclear), (3, 2));
+    assert_eq!(lines, [3, 4, 5, 7, 8]);
+    for (line, words) in [
+        (0, "`noon`"),
+        (3, "`x` is no number"),
+        (4, "`many` is no whole"),
+    ] {
+        assert!(refused.first[line].reason.contains(words), "{refused:?}");
+    }
     let rows = rows(&mut spool);
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0].1.broken_rule(), None);
@@ -157,7 +164,7 @@ fn what_finds_no_room_in_memory_comes_back_in_the_order_it_came() {
                 file: "x",
                 line: row.into(),
             };
-            spool.push(symbol, session.date(), &bar, place).unwrap();
+            spool.push(symbol, &session, &bar, place).unwrap();
         }
     }
     for symbol in &symbols {

@@ -138,7 +138,10 @@ fn in_microseconds(seconds: i64, nanoseconds: u32, text: &str) -> Result<i64, St
 }
 
 fn unreadable(text: &str) -> String {
-    format!("time `{}` cannot be read", shown(text))
+    format!(
+        "time `{}` cannot be read; readable are 2024-07-02T13:30:00Z, 2024-07-02 09:30:00 with --tz, and whole numbers since 1970",
+        shown(text)
+    )
 }
 
 fn too_fine(text: &str) -> String {
