@@ -67,7 +67,7 @@ pub enum AppError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// `--provider` names nobody.
-    #[error("provider `{0}` is unknown, expected one of alpaca, iex, synthetic")]
+    #[error("provider `{0}` is unknown, expected one of {known}", known = PROVIDERS.join(", "))]
     UnknownProvider(String),
     /// An option that this provider does not have.
     #[error("provider {provider} has no {option}")]
@@ -82,7 +82,7 @@ pub enum AppError {
 /// What the user wants of a provider beyond the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct ProviderChoice {
-    /// `alpaca`, `iex` or `synthetic`.
+    /// One of [`PROVIDERS`].
     pub name: String,
     /// Tape, where the provider has several.
     pub feed: Option<String>,
@@ -170,6 +170,7 @@ impl App {
         let directory = self.directory();
         let path = directory.database();
         directory.refuse_links()?;
+        directory.refuse_snapshot()?;
         let database = if Database::is_there(&path)? {
             let database = Database::open(&path)?;
             // Made anew, the folder of a lake that is elsewhere now would be in the way of its return.

@@ -21,6 +21,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 pub use aggregation::{AggregationConfig, Engine};
 pub use credentials::{CREDENTIAL_PAIRS, Credentials, CredentialsSource};
@@ -501,10 +502,23 @@ fn load_alpaca(
 
 /// Refuses a log filter that could not be applied.
 fn checked_filter(log: Setting<String>) -> Result<Setting<String>, ConfigError> {
+    let like = "a filter such as `info` or `warn,marketpipe=debug`";
+    // A word that is no level would name a module, of which there is none, and let nothing through.
+    let stray = log.value.split(',').map(str::trim).find(|part| {
+        let is_plain = part.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let is_level = part.parse::<LevelFilter>().is_ok();
+        is_plain && !part.is_empty() && !is_level && *part != env!("CARGO_PKG_NAME")
+    });
+    if let Some(word) = stray {
+        let expected = format!(
+            "{like}; `{word}` is no level, there are error, warn, info, debug, trace and off"
+        );
+        return Err(log.refuse(log.value.clone(), expected));
+    }
     match EnvFilter::builder().parse(&log.value) {
         Ok(_) => Ok(log),
         Err(error) => {
-            let expected = format!("a filter such as `info` or `warn,marketpipe=debug`: {error}");
+            let expected = format!("{like}: {error}");
             Err(log.refuse(log.value.clone(), expected))
         }
     }

@@ -139,7 +139,7 @@ pub(super) enum Command {
     Man(shell::ManArgs),
     /// Serve made-up bars on loopback in Alpaca's wire format, for trying and testing
     #[command(
-        after_help = "Examples:\n  marketpipe fake-alpaca --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-05\n  MARKETPIPE_ALPACA_URL=http://127.0.0.1:8081 marketpipe ingest --symbols AAPL --start 2024-07-01"
+        after_help = "Examples:\n  marketpipe fake-alpaca --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-05\n  MARKETPIPE_ALPACA_URL=http://127.0.0.1:8081 marketpipe --data-dir /tmp/tried ingest --symbols AAPL --start 2024-07-01\n\nMade-up bars that come from such a server lie in the dataset of the real ones: give them a data directory of their own."
     )]
     FakeAlpaca(fake_alpaca::FakeAlpacaArgs),
 }

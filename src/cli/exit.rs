@@ -332,7 +332,9 @@ impl From<QueryError> for CliError {
 fn hint_for_sql(words: &str) -> Option<&'static str> {
     let lower = words.to_ascii_lowercase();
     if lower.contains("out of memory") {
-        return Some("raise query.memory_limit_mb in the configuration");
+        return Some(
+            "give it more with --memory MB, or raise query.memory_limit_mb in the configuration",
+        );
     }
     if ["icu", "time zone", "autoload", "timestamp with time zone"]
         .iter()
@@ -343,7 +345,7 @@ fn hint_for_sql(words: &str) -> Option<&'static str> {
         );
     }
     (lower.contains("table with name") || lower.contains("does not exist"))
-        .then_some("there are bars_1m, calendar, gaps, jobs, quarantine and revisions; `describe bars_1m` lists columns")
+        .then_some("there are bars_1m, bars_5m, .. bars_1d, bars('10m'), calendar, gaps, jobs, findings, quarantine and revisions; `describe bars_1m` lists columns")
 }
 
 impl From<FrameBarsError> for CliError {

@@ -3,7 +3,7 @@
 mod target;
 mod walk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -138,7 +138,7 @@ pub(super) fn run(session: &CliSession, args: &ExportArgs) -> Result<Exit, CliEr
 }
 
 fn format_of(args: &ExportArgs) -> Result<ExportFormat, CliError> {
-    let ending = args.output.as_deref().and_then(std::path::Path::extension);
+    let ending = args.output.as_deref().and_then(Path::extension);
     let ending = ending
         .and_then(|ending| ending.to_str())
         .map(str::to_ascii_lowercase);
@@ -156,8 +156,11 @@ fn format_of(args: &ExportArgs) -> Result<ExportFormat, CliError> {
         (Some(_), true) => Err(CliError::usage("stdout takes CSV alone")
             .with_hint("name a file or folder with --output")),
         (Some(format), false) => Ok(format),
-        (None, false) => Err(CliError::usage("--output: its ending names no format")
-            .with_hint("name one with --to csv, parquet, arrow or lean")),
+        (None, false) => Err(CliError::usage(format!(
+            "--output {}: its ending names no format",
+            args.output.as_deref().unwrap_or(Path::new("")).display()
+        ))
+        .with_hint("name one with --to csv, parquet, arrow or lean")),
     }
 }
 
@@ -243,7 +246,7 @@ fn nothing_kept(symbols: &[Symbol]) -> CliError {
         false => names.join(", "),
     };
     CliError::new(Exit::Partial, format!("nothing is kept of {what}"))
-        .with_hint("`marketpipe status` lists what is")
+        .with_hint("`marketpipe status` lists what is kept")
 }
 
 /// Says how many derived files are older than their minutes.

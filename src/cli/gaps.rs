@@ -5,12 +5,13 @@ use clap::Args;
 use super::args::HeldArgs;
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
-use super::output::{Value, with_thousands};
+use super::output::{Value, counted, with_thousands};
 use super::session::CliSession;
 use super::symbols::read_legal_symbols;
-use crate::domain::Gap;
 use crate::domain::gaps::GapReason;
 use crate::domain::instant::format_utc;
+use crate::domain::ports::SymbolBarsRepository;
+use crate::domain::{Gap, Symbol};
 use crate::ingestion::{GapsRequest, SeriesGap, list_gaps};
 
 /// What the help shows after the flags.
@@ -59,6 +60,16 @@ const COLUMNS: [&str; 10] = [
     "minutes",
 ];
 
+/// What a narrow terminal can do without, the least missed first.
+const COLUMNS_TO_DROP: [&str; 6] = [
+    "state",
+    "end",
+    "sessions",
+    "start",
+    "dataset",
+    "last_session",
+];
+
 /// Prints the gaps of regular hours.
 pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliError> {
     let stores = session.stores()?;
@@ -68,12 +79,36 @@ pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliErro
         found.gap.minutes >= args.min_minutes
             && args.reason.is_none_or(|reason| found.gap.reason == reason)
     });
+    let unknown = never_asked(stores.ledger.as_ref(), &request.symbols)?;
+    if !unknown.is_empty() {
+        session.insist(&format!("nothing is held of {}", unknown.join(", ")));
+    }
     if gaps.is_empty() {
         session.say("no gaps");
     } else {
         session.say(&totals(&gaps));
     }
-    session.write_rows("gaps", &COLUMNS, gaps.iter().map(row))
+    let rows = gaps.iter().map(row).collect();
+    let written = session.write_fitting("gaps", &COLUMNS, rows, &COLUMNS_TO_DROP)?;
+    Ok(match unknown.is_empty() {
+        true => written,
+        false => Exit::Partial,
+    })
+}
+
+/// Which of `symbols` nothing was ever asked of: they have no gaps, and no bars either.
+fn never_asked<'a>(
+    ledger: &dyn SymbolBarsRepository,
+    symbols: &'a [Symbol],
+) -> Result<Vec<&'a str>, CliError> {
+    let held = match symbols {
+        [] => return Ok(Vec::new()),
+        symbols => ledger.list_series(symbols)?,
+    };
+    let unknown = symbols
+        .iter()
+        .filter(|symbol| !held.iter().any(|series| series.symbol == **symbol));
+    Ok(unknown.map(Symbol::as_str).collect())
 }
 
 /// The gaps that the arguments mean.
@@ -98,8 +133,8 @@ fn totals(gaps: &[SeriesGap]) -> String {
         (minutes > 0).then(|| format!("{} minutes {reason}", with_thousands(minutes)))
     });
     let words: Vec<String> = words.collect();
-    let count = with_thousands(u64::try_from(gaps.len()).unwrap_or(u64::MAX));
-    format!("{count} gaps in regular hours: {}", words.join(", "))
+    let count = counted(u64::try_from(gaps.len()).unwrap_or(u64::MAX), "gap");
+    format!("{count} in regular hours: {}", words.join(", "))
 }
 
 fn row(found: &SeriesGap) -> Vec<Value> {

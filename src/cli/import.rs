@@ -129,15 +129,19 @@ pub(super) fn run(session: &CliSession, args: &ImportArgs) -> Result<Exit, CliEr
         .map(|month| HeldSessions {
             symbol: month.symbol.clone(),
             sessions: month.sessions.clone(),
+            nights: month.nights.clone(),
             rows: month.rows.into(),
         })
         .collect();
     let Some((first, last)) = dates_of(&held) else {
         return Err(CliError::new(
             Exit::Partial,
-            "no row of the files could be read; nothing was imported",
+            match provider.refused().lines {
+                0 => "the files have no row; nothing was imported",
+                _ => "no row of the files could be read; nothing was imported",
+            },
         )
-        .with_hint("the lines above say why"));
+        .with_hint("what was said above names lines and reasons; minutes have a time, four prices and a volume"));
     };
     let has_refused = provider.refused().lines > 0;
     let plan = plan_exactly(&held);
@@ -189,7 +193,7 @@ fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, Cl
         .map_err(|reason| CliError::usage(format!("--columns: {reason}")))?;
     let symbol = match (&args.symbol, &args.symbol_column) {
         (Some(symbol), _) => {
-            let symbol = symbol.parse::<Symbol>();
+            let symbol = Symbol::spelled(symbol);
             SymbolSource::One(
                 symbol.map_err(|error| CliError::usage(format!("--symbol: {error}")))?,
             )
@@ -247,6 +251,12 @@ fn tell_refused(session: &CliSession, provider: &FileProvider) {
         session.insist(&format!(
             "{} could not be read",
             counted(refused.lines, "line")
+        ));
+    }
+    if refused.unclear > 0 {
+        session.insist(&format!(
+            "{} kept apart for a value that is no number",
+            counted(refused.unclear, "row")
         ));
     }
     if provider.filled_rows() > 0 {

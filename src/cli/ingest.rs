@@ -15,6 +15,7 @@ use super::session::CliSession;
 use super::symbols::{SymbolList, read_symbols};
 use crate::domain::Symbol;
 use crate::domain::ports::{EventPublisher, SymbolBarsRepository};
+use crate::infrastructure::providers::alpaca::DEFAULT_BASE_URL;
 use crate::ingestion::plan_ingest;
 use crate::metrics::exposition::Detail;
 
@@ -86,6 +87,13 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
     let order = order_of(session, args, &list.symbols);
     if args.dry_run {
         return show_plan(session, &order);
+    }
+    let alpaca = &session.app.config().alpaca;
+    if order.provider != "synthetic" && alpaca.base_url != DEFAULT_BASE_URL {
+        session.say(&format!(
+            "note: {} is asked instead of {DEFAULT_BASE_URL}; its bars are kept as the provider's own",
+            alpaca.base_url
+        ));
     }
     // Until the run and what follows it have ended.
     let _server = args

@@ -86,12 +86,26 @@ const COLUMNS: [&str; 14] = [
     "message",
 ];
 
+/// What a narrow terminal can do without, the least missed first.
+const COLUMNS_TO_DROP: [&str; 9] = [
+    "files_unchanged",
+    "files_written",
+    "wire_bytes",
+    "retries",
+    "requests",
+    "rows_quarantined",
+    "rows_revised",
+    "finished",
+    "message",
+];
+
 /// Prints jobs, or does what is wanted of one.
 pub(super) fn run(session: &CliSession, command: JobsCommand) -> Result<Exit, CliError> {
     match command {
         JobsCommand::List { limit } => {
             let jobs = session.job_stores()?.jobs.list_jobs(limit)?;
-            session.write_rows("jobs", &COLUMNS, jobs.iter().map(row))
+            let rows = jobs.iter().map(row).collect();
+            session.write_fitting("jobs", &COLUMNS, rows, &COLUMNS_TO_DROP)
         }
         JobsCommand::Show { id } => show(session, id),
         JobsCommand::Resume { id, limits } => resume(session, id, RunLimits::of(&limits)),

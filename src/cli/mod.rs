@@ -51,6 +51,7 @@ use exit::{CliError, Exit};
 use output::escape_for_terminal;
 use session::CliSession;
 
+use crate::config::Environment;
 use crate::infrastructure::host;
 
 /// Runs the program with `arguments`, the program's name first, and returns its exit code.
@@ -95,7 +96,8 @@ fn usage_error(error: &clap::Error) -> String {
         .map(|line| format!("{}\n", escape_for_terminal(line)))
         .collect();
     let is_harmless = lines.trim_end() == plain.trim_end();
-    match is_harmless && std::io::stderr().is_terminal() {
+    let environment = Environment::of_process();
+    match is_harmless && std::io::stderr().is_terminal() && !environment.refuses_color() {
         true => error.render().ansi().to_string(),
         false => lines,
     }

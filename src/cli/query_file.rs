@@ -14,6 +14,7 @@ use parquet::file::properties::WriterProperties;
 use super::exit::{CliError, Exit};
 use super::output::OutputFormat;
 use super::query::Printer;
+use super::whole_file::is_stream;
 use crate::infrastructure::disk::beside;
 use crate::infrastructure::duckdb::RowSink;
 use crate::infrastructure::lake::DataDirectory;
@@ -36,10 +37,13 @@ pub(super) fn refuse_in_data_folder(
     if !lies_below(path, directory.root()) || lies_below(path, &directory.reports()) {
         return Ok(());
     }
-    let message = format!("{} lies in the data folder", path.display());
-    Err(CliError::new(Exit::Usage, message).with_hint(
+    Err(lies_in_data_folder(path))
+}
+
+fn lies_in_data_folder(path: &Path) -> CliError {
+    CliError::usage(format!("{} lies in the data folder", path.display())).with_hint(
         "what is kept there is replaced by ingests and aggregations alone; name another folder",
-    ))
+    )
 }
 
 /// Refuses to replace what nobody said may be replaced.
@@ -91,12 +95,15 @@ impl Destination {
         kept: &Path,
     ) -> Result<Self, CliError> {
         if lies_below(path, kept) {
-            let message = format!("{} lies in the data folder", path.display());
-            return Err(CliError::new(Exit::Usage, message)
-                .with_hint("what is kept there is replaced by ingests and aggregations alone; name another folder"));
+            return Err(lies_in_data_folder(path));
         }
         if !replaces && path.symlink_metadata().is_ok() {
             return Err(exists(path));
+        }
+        if is_stream(path) {
+            let message = format!("{} is no file", path.display());
+            return Err(CliError::usage(message)
+                .with_hint("without --output rows go to stdout, for a pipe"));
         }
         Ok(Self {
             path: path.to_owned(),

@@ -62,7 +62,7 @@ impl CliSession {
 
     fn of(app: App, global: &GlobalArgs) -> Self {
         let recorder = app.metrics_recorder();
-        let mut bus = EventBus::builder().subscribe(Arc::new(LogSubscriber));
+        let mut bus = EventBus::builder().subscribe(Arc::new(LogSubscriber::default()));
         if !global.no_progress && !global.quiet && std::io::stderr().is_terminal() {
             bus = bus.subscribe(Arc::new(ProgressSubscriber::new()));
         }
@@ -158,7 +158,7 @@ impl CliSession {
         }
     }
 
-    /// Writes rows as a table for people, without as many of the columns in `to_drop` as the terminal is too narrow for.
+    /// Writes rows, as a table without as many of the columns in `to_drop` as the terminal is too narrow for.
     pub(super) fn write_fitting(
         &self,
         name: &str,
@@ -167,7 +167,10 @@ impl CliSession {
         to_drop: &[&str],
     ) -> Result<Exit, CliError> {
         let mut columns = columns.to_vec();
-        let width = terminal_width().map_or(usize::MAX, usize::from);
+        let width = match self.format() {
+            OutputFormat::Table => terminal_width().map_or(usize::MAX, usize::from),
+            _ => usize::MAX,
+        };
         for dropped in to_drop {
             if output::table_width(&columns, &rows) <= width {
                 break;

@@ -75,6 +75,15 @@ fn make(
     let name = name.or_else(by_time).ok_or_else(|| {
         CliError::new(Exit::Usage, "this moment has no name").with_hint("give it one with --name")
     })?;
+    let mut others = session.app.list_snapshots()?.into_iter();
+    if others.any(|other| other.name == name) {
+        let name = name.as_str();
+        return Err(
+            CliError::usage(format!("there is a snapshot {name} already")).with_hint(format!(
+                "give another --name, or `marketpipe snapshot drop {name}` first"
+            )),
+        );
+    }
     let made = session.app.make_snapshot(&name, session.events(), wait)?;
     let made = made.ok_or_else(|| session.nothing_kept())?;
     session.say(&format!(

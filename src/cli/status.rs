@@ -28,6 +28,9 @@ const COLUMNS: [&str; 9] = [
     "bytes",
 ];
 
+/// What a narrow terminal can do without, the least missed first.
+const COLUMNS_TO_DROP: [&str; 4] = ["bytes", "sessions", "rows", "dataset"];
+
 /// Prints one row for each series.
 pub(super) fn run(session: &CliSession, args: &StatusArgs) -> Result<Exit, CliError> {
     let symbols = read_legal_symbols(session, &args.symbols)?;
@@ -42,9 +45,14 @@ pub(super) fn run(session: &CliSession, args: &StatusArgs) -> Result<Exit, CliEr
         .map(|symbol| symbol.as_str())
         .collect();
     if !missing.is_empty() {
-        session.say(&format!("nothing is held of {}", missing.join(", ")));
+        session.insist(&format!("nothing is held of {}", missing.join(", ")));
     }
-    session.write_rows("status", &COLUMNS, held.iter().map(row))
+    let rows = held.iter().map(row).collect();
+    let written = session.write_fitting("status", &COLUMNS, rows, &COLUMNS_TO_DROP)?;
+    Ok(match missing.is_empty() {
+        true => written,
+        false => Exit::Partial,
+    })
 }
 
 fn row(status: &SeriesStatus) -> Vec<Value> {

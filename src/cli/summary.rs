@@ -1,8 +1,9 @@
 //! The closing summary of an ingest, for people and for scripts.
 
-use super::output::{Value, human_bytes, human_duration, with_thousands};
+use super::output::{Value, counted, human_bytes, human_duration, with_thousands};
 use crate::domain::Symbol;
 use crate::domain::instant::format_utc;
+use crate::domain::job::JobState;
 use crate::ingestion::{IngestReport, SymbolFailure};
 
 /// Failures that are listed one by one; the rest is counted.
@@ -19,14 +20,12 @@ pub(super) fn render(report: &IngestReport) -> String {
     } else {
         " (made-up bars, not market data)"
     };
+    let symbols = counted(u64::try_from(report.symbols).unwrap_or(u64::MAX), "symbol");
     let title = match report.job {
-        None => format!(
-            "nothing to fetch: {}{made_up}, {} symbols",
-            report.dataset, report.symbols
-        ),
+        None => format!("nothing to fetch: {}{made_up}, {symbols}", report.dataset),
         Some(job) => format!(
-            "job {job} {}: {}{made_up}, {} symbols",
-            report.state, report.dataset, report.symbols
+            "job {job} {}: {}{made_up}, {symbols}",
+            report.state, report.dataset
         ),
     };
     let mut lines = vec![title];
@@ -126,22 +125,33 @@ fn problems(report: &IngestReport) -> Vec<String> {
             with_thousands(report.counts.rows_quarantined - listed)
         ));
     }
-    if report.not_done.sessions > 0 {
+    if report.overruled_rows > 0 {
         lines.push(format!(
-            "  not done  {} sessions of {}: the same command{} goes on",
-            with_thousands(u64::try_from(report.not_done.sessions).unwrap_or(u64::MAX)),
+            "  twice     {} came twice with other values; the later row counts",
+            counted(report.overruled_rows, "minute")
+        ));
+    }
+    if report.not_done.sessions > 0 {
+        // A job that was cancelled is not resumed.
+        let resumable = report.job.filter(|_| report.state != JobState::Cancelled);
+        lines.push(format!(
+            "  not done  {} of {}: the same command{} goes on",
+            counted(
+                u64::try_from(report.not_done.sessions).unwrap_or(u64::MAX),
+                "session"
+            ),
             names(&report.not_done.symbols),
-            report
-                .job
+            resumable
                 .map(|job| format!(" or `marketpipe jobs resume {job}`"))
                 .unwrap_or_default(),
         ));
     }
     if !report.no_data.is_empty() {
-        lines.push(format!(
-            "  no data   {}: not a single bar in the requested range",
-            names(&report.no_data)
-        ));
+        let why = match report.sessions_to_fetch + report.sessions_settled {
+            0 => "no session in the requested range has begun, or its data are held back",
+            _ => "not a single bar in the requested range",
+        };
+        lines.push(format!("  no data   {}: {why}", names(&report.no_data)));
     }
     lines
 }

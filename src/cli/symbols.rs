@@ -30,7 +30,7 @@ pub(super) fn read_symbols(
     };
     if let Some(path) = file {
         text.push('\n');
-        text.push_str(&read_file(path)?);
+        text.push_str(read_file(path)?.trim_start_matches('\u{feff}'));
     }
     let mut reader = SymbolReader {
         lists,
@@ -65,15 +65,6 @@ pub(super) fn legal_symbols(
     }
 }
 
-/// Reads one symbol. Case does not matter, and a share class may be written with a hyphen: `brk-b` is `BRK.B`.
-pub(super) fn read_symbol(word: &str) -> Result<Symbol, SymbolError> {
-    let spelled = word.to_ascii_uppercase().replace('-', ".");
-    // A refusal is in the words of the user, not in ours.
-    spelled
-        .parse()
-        .map_err(|error| word.parse::<Symbol>().err().unwrap_or(error))
-}
-
 fn read_file(path: &Path) -> Result<String, CliError> {
     let read = if path == Path::new("-") {
         let mut text = String::new();
@@ -100,7 +91,9 @@ struct SymbolReader<'a> {
 impl SymbolReader<'_> {
     /// Reads symbols separated by commas or white space; `#` begins a comment that ends with the line.
     fn read(&mut self, text: &str) -> Result<(), CliError> {
+        // Some editors mark a text as UTF-8 by its first character.
         let words = text
+            .trim_start_matches('\u{feff}')
             .lines()
             .map(|line| line.split_once('#').map_or(line, |(before, _)| before))
             .flat_map(|line| line.split(|c: char| c == ',' || c.is_whitespace()))
@@ -110,7 +103,7 @@ impl SymbolReader<'_> {
                 self.read_list(name)?;
                 continue;
             }
-            match read_symbol(word) {
+            match Symbol::spelled(word) {
                 Ok(symbol) if self.seen.insert(symbol.clone()) => self.list.symbols.push(symbol),
                 Ok(_) => {}
                 Err(error) => {

@@ -1,5 +1,6 @@
 //! A file that is complete or not there: written beside its place, then moved.
 
+use std::fs::{Metadata, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 
@@ -14,13 +15,24 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), CliError> {
     })
 }
 
-/// Writes a file that is complete or as it was.
+/// Whether the path is a device, a pipe or another name of an open file, which a rename would put out of the way.
+pub(super) fn is_stream(path: &Path) -> bool {
+    let is_special = |found: Metadata| !found.is_file() && !found.is_dir();
+    path.starts_with("/dev") || path.starts_with("/proc") || path.metadata().is_ok_and(is_special)
+}
+
+/// Writes a file that is complete or as it was; a device or a pipe takes the bytes as they come.
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let beside = beside(path);
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("cannot write {}: {error}", path.display());
         CliError::new(Exit::Storage, message)
     };
+    if is_stream(path) {
+        let stream = OpenOptions::new().write(true).open(path);
+        let written = stream.and_then(|mut stream| stream.write_all(bytes));
+        return written.map_err(|error| failed(&error));
+    }
+    let beside = beside(path);
     let mut file = create_anew(&beside).map_err(|error| failed(&error))?;
     let written = file
         .write_all(bytes)

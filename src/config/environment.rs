@@ -32,6 +32,11 @@ impl Environment {
         )
     }
 
+    /// Whether colours are not wanted, as far as variables say.
+    pub fn refuses_color(&self) -> bool {
+        self.find("NO_COLOR").is_some() || self.find("TERM").is_some_and(|term| term == "dumb")
+    }
+
     /// The value of `name`, unless it is empty.
     pub(super) fn find(&self, name: &str) -> Option<&OsStr> {
         let value = self.0.get(OsStr::new(name))?;

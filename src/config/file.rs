@@ -242,12 +242,24 @@ fn refusal(path: PathBuf, text: &str, error: &toml::de::Error) -> ConfigError {
         };
     }
     let message = message.lines().collect::<Vec<_>>().join(", ");
+    let message = match key_at(text, line) {
+        Some(key) => format!("{key}: {message}"),
+        None => message,
+    };
     ConfigError::Malformed {
         path,
         line,
         column,
         message,
     }
+}
+
+/// The key of a line `key = value`, counted from 1. Never the value, which may be a secret in the wrong place.
+fn key_at(text: &str, line: usize) -> Option<&str> {
+    let (key, _) = text.lines().nth(line.checked_sub(1)?)?.split_once('=')?;
+    let key = key.trim();
+    let is_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (!key.is_empty() && key.bytes().all(is_key)).then_some(key)
 }
 
 /// The known name that `key` most likely stands for.
@@ -319,7 +331,7 @@ mod tests {
         assert!(refused("data_dir = \n").starts_with("m.toml is malformed at line 1, column "));
         let error = refused("[ingest]\nparallel = -1\n");
         assert!(
-            error.starts_with("m.toml is malformed at line 2, column 12: invalid "),
+            error.starts_with("m.toml is malformed at line 2, column 12: parallel: invalid "),
             "{error}"
         );
         assert!(!error.contains('\n'), "{error}");

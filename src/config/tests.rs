@@ -256,6 +256,25 @@ fn colour_ends_with_no_color_and_with_a_dumb_terminal() {
 }
 
 #[test]
+fn a_word_that_is_no_level_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let of = |word: &str| resolve(&Flags::default(), &[("MARKETPIPE_LOG", word)], &folder);
+    for word in ["warning", "loud", "info,verbose"] {
+        let refused = of(word).unwrap_err().to_string();
+        assert!(refused.contains("is no level"), "{refused}");
+    }
+    for word in [
+        "WARN",
+        "off",
+        "marketpipe",
+        "warn,marketpipe=debug",
+        "info,marketpipe::cli=trace",
+    ] {
+        assert!(of(word).is_ok(), "{word}");
+    }
+}
+
+#[test]
 fn every_verbosity_is_a_well_formed_filter() {
     for verbosity in [Verbosity::Quiet, Verbosity::Verbose, Verbosity::Debug] {
         let folder = TempDir::new().unwrap();

@@ -172,8 +172,8 @@ pub struct AggregationSpec {
     calendar: Calendar,
 }
 
-/// The longest frame whose buckets begin at the same instants under either anchor: every segment of every session
-/// starts on a multiple of it.
+/// A frame whose length divides this has buckets that begin at the same instants under either anchor: every segment of every
+/// session starts on a multiple of it.
 const ANCHOR_FREE_MINUTES: u16 = 30;
 
 /// The bars that frames of a multiple of their length are added up from: their buckets nest in those of every such frame,
@@ -195,7 +195,7 @@ impl AggregationSpec {
         }
         let is_anchored = frame
             .minutes()
-            .is_some_and(|minutes| minutes > ANCHOR_FREE_MINUTES);
+            .is_some_and(|minutes| !ANCHOR_FREE_MINUTES.is_multiple_of(minutes));
         let is_daily = frame.minutes().is_none();
         Ok(Self {
             frame,
@@ -320,7 +320,7 @@ impl BucketGrid {
                 Segment::Overnight => session.window_start_us(),
                 _ => official_start_us,
             },
-            // A frame begins at 20:00, which every frame's length divides: the clock's buckets count from there.
+            // The clock's buckets count from 20:00, four hours before midnight: every length there is divides these.
             origin_us: match anchor {
                 Anchor::Open => official_start_us,
                 Anchor::Clock => frame_start_us,
@@ -381,7 +381,7 @@ mod tests {
         };
         for frame in Timeframe::ALL.into_iter().skip(1) {
             let plain = spec(frame, AggregationChoice::default()).hash();
-            let is_long = matches!(frame, Timeframe::H1 | Timeframe::H2 | Timeframe::H4);
+            let is_long = frame.minutes().is_some_and(|minutes| 30 % minutes != 0);
             let is_daily = frame == Timeframe::D1;
             assert_eq!(spec(frame, clock).hash() != plain, is_long, "{frame}");
             assert_eq!(spec(frame, regular).hash() == plain, is_daily, "{frame}");
@@ -409,11 +409,19 @@ mod tests {
     }
 
     #[test]
-    fn short_frames_have_the_same_buckets_under_either_anchor() {
+    fn a_frame_without_an_anchor_has_the_same_buckets_under_either() {
+        let clock = AggregationChoice {
+            anchor: Anchor::Clock,
+            ..AggregationChoice::default()
+        };
+        let is_free = |frame: &Timeframe| spec(*frame, clock).anchor() == Anchor::Open;
+        let frames = Timeframe::ALL.into_iter().skip(1).filter(is_free);
+        let lengths: Vec<u16> = frames.filter_map(Timeframe::minutes).collect();
+        assert!(lengths.len() > 4, "{lengths:?}");
         let sessions = ["1991-12-24", "2024-07-03", "2024-03-11", "2024-11-04"];
         for session in sessions.map(session) {
             for segment in Segment::ALL {
-                for minutes in [2, 3, 5, 10, 15, 30] {
+                for &minutes in &lengths {
                     let grid = |anchor| {
                         BucketGrid::new(&session, segment, anchor, i64::from(minutes) * MINUTE_US)
                     };
@@ -428,6 +436,17 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_length_divides_what_lies_between_the_clock_s_origin_and_midnight() {
+        for minutes in Timeframe::ALL.into_iter().filter_map(Timeframe::minutes) {
+            assert_eq!(
+                240 % minutes,
+                0,
+                "{minutes}m would not begin at midnight on the clock"
+            );
         }
     }
 

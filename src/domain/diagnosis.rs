@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What is looked at.
+/// What is looked at. The configuration comes first: what else is wrong counts more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
     /// Configuration file and credentials.

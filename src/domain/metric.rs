@@ -576,7 +576,8 @@ mod tests {
 
     #[test]
     fn names_follow_the_conventions_and_read_back() {
-        for metric in Metric::ALL {
+        for (place, metric) in Metric::ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, place, "{metric} is where it was declared");
             let text = metric.text();
             assert!(text.name.starts_with("marketpipe_"), "{}", text.name);
             assert_eq!(
@@ -595,6 +596,7 @@ mod tests {
             Err(UnknownMetric("rows".to_owned()))
         );
         let mut names = Metric::ALL.map(Metric::name).to_vec();
+        names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Metric::ALL.len());
     }

@@ -306,7 +306,10 @@ fn kept_bars_and_those_made_on_the_way_are_the_same_in_sql() {
             "dataset symbol ts open high low close volume trade_count vwap session_date segment minutes"
         ]
     );
-    for frame in ["5m", "15m", "1h", "1d"] {
+    lab.done(&["aggregate", "--timeframes", "2m,3m,10m,30m,2h,4h"]);
+    for frame in [
+        "2m", "3m", "5m", "10m", "15m", "30m", "1h", "2h", "4h", "1d",
+    ] {
         let kept = lab.query(&format!(
             "select * exclude (vwap), round(vwap, 9) from bars_{frame} order by symbol, ts"
         ));
@@ -316,10 +319,14 @@ fn kept_bars_and_those_made_on_the_way_are_the_same_in_sql() {
         assert!(kept.len() > 100, "{frame}: {}", kept.len());
         assert_eq!(kept, made, "{frame}");
     }
-    lab.done(&["aggregate", "--timeframes", "4h", "--anchor", "clock"]);
-    let clock = "select * exclude (vwap) from bars('4h', anchor := 'clock') order by symbol, ts";
-    let kept = lab.query("select * exclude (vwap) from bars_4h order by symbol, ts");
-    assert_eq!(lab.query(clock), kept);
+    for frame in ["1h", "2h", "4h"] {
+        lab.done(&["aggregate", "--timeframes", frame, "--anchor", "clock"]);
+        let clock = format!(
+            "select * exclude (vwap) from bars('{frame}', anchor := 'clock') order by symbol, ts"
+        );
+        let kept = format!("select * exclude (vwap) from bars_{frame} order by symbol, ts");
+        assert_eq!(lab.query(&clock), lab.query(&kept), "{frame}");
+    }
     let unknown = lab.run(&["query", "from bars('7m')"]);
     assert_eq!(unknown.code, 2, "{}", unknown.stderr);
     assert!(

@@ -218,6 +218,32 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
 }
 
 #[test]
+fn a_page_for_a_device_leaves_the_device_where_it_is() {
+    let lab = lab();
+    let is_link = || std::fs::symlink_metadata("/dev/stdout").is_ok_and(|found| found.is_symlink());
+    if !is_link() {
+        eprintln!("skipped: there is no /dev/stdout");
+        return;
+    }
+    let page = lab.run(&["chart", "AAPL", "--html", "/dev/stdout"]);
+    assert_eq!(page.code, 0, "{}", page.stderr);
+    assert!(
+        page.stdout.starts_with("<!DOCTYPE html>"),
+        "{}",
+        page.stdout
+    );
+    assert!(is_link());
+    for command in [
+        &["export", "--symbols", "AAPL", "--to", "csv"][..],
+        &["query", "from bars_1m limit 1"],
+    ] {
+        let ran = lab.run(&[command, &["--output", "/dev/null.csv", "--force"]].concat());
+        assert_eq!(ran.code, 2, "{command:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("is no file"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_reader_that_went_away_is_no_failure() {
     let lab = lab();
     let mut child = lab

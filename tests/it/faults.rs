@@ -183,7 +183,8 @@ fn assert_survived(fault: &Fault, every_nth: u64, reference: &Lab) {
     let begun = Instant::now();
     let (ran, peak_mib) = long_ingest(&lab, &[]);
     let context = format!("{name}: exit {}\n{}", ran.code, ran.stderr);
-    assert!(lab.server.stats().with_fault(fault.name()) > 0, "{context}");
+    let made = lab.server.stats().with_fault(fault.name());
+    assert!(made > 0, "the server never did it: {context}");
     assert!(
         begun.elapsed() < Duration::from_secs(60),
         "{:?} {context}",

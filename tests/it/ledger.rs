@@ -84,6 +84,19 @@ fn bars_land_on_the_right_session_around_clock_changes_holidays_and_year_ends() 
 }
 
 #[test]
+fn a_symbol_that_was_never_asked_for_is_no_complete_one() {
+    let lab = Lab::with_made_up(&["AAPL"], "2024-07-01", "2024-07-02");
+    lab.done(&["ingest", "--symbols", "AAPL", "--start", "2024-07-01"]);
+    for command in ["gaps", "status"] {
+        for symbols in ["NOPE", "AAPL,NOPE"] {
+            let ran = lab.run(&["--quiet", command, "--symbols", symbols]);
+            assert_eq!(ran.code, 3, "{command} {symbols}: {}", ran.stderr);
+            assert_eq!(ran.stderr, "nothing is held of NOPE\n", "{command}");
+        }
+    }
+}
+
+#[test]
 fn weekends_holidays_and_half_days_are_no_gaps_and_one_missing_minute_is() {
     // Two clock changes, Thanksgiving with its Friday, Christmas Eve and Christmas, the year's end.
     let (first, last) = ("2024-03-04", "2025-01-06");

@@ -67,6 +67,42 @@ fn a_snapshot_stays_as_it_was_while_the_lake_goes_on() {
 }
 
 #[test]
+fn nothing_is_written_to_a_snapshot_but_to_a_copy_of_it() {
+    let lab = lab();
+    lab.done(&["snapshot", "--name", "s"]);
+    let kept = folder(&lab, "s");
+    let before = bars(&lab, &kept);
+    let into = |data: &Path, arguments: &[&str]| {
+        lab.run(&[&["--data-dir", data.to_str().unwrap()], arguments].concat())
+    };
+    let made_up = [
+        "ingest",
+        "--provider",
+        "synthetic",
+        "--symbols",
+        "ZZZ",
+        "--start",
+        "2024-07-01",
+        "--end",
+        "2024-07-01",
+    ];
+    for arguments in [&made_up[..], &["aggregate"], &["repair"]] {
+        let ran = into(&kept, arguments);
+        assert_eq!(ran.code, 7, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("is a snapshot"), "{}", ran.stderr);
+    }
+    assert_eq!(bars(&lab, &kept), before);
+    let copy = lab.folder.path().join("copy");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([&kept, &copy])
+        .status();
+    assert!(copied.unwrap().success());
+    let ran = into(&copy, &made_up);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+#[test]
 fn the_manifest_names_every_file_with_its_sha256() {
     use sha2::Digest as _;
     let lab = lab();
@@ -119,9 +155,9 @@ fn snapshots_are_listed_and_dropped_by_name() {
     lab.done(&["snapshot"]);
     lab.done(&["snapshot", "--name", "b"]);
     let again = lab.run(&["snapshot", "--name", "b"]);
-    assert_eq!(again.code, 7, "{}", again.stderr);
+    assert_eq!(again.code, 2, "{}", again.stderr);
     assert!(
-        again.stderr.contains("is there already"),
+        again.stderr.contains("snapshot b already"),
         "{}",
         again.stderr
     );

@@ -44,7 +44,10 @@ while True:
         counts[name][0] += 1
         try:
             found = read()
-        except Exception as error:  # noqa: BLE001 - whatever a reader says is an honest failure
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # Whatever a reader says is an honest failure; a panic of Polars is no Exception.
+        except BaseException as error:  # noqa: BLE001
             counts[name][1] += 1
             print(name, type(error).__name__, str(error)[:200], file=sys.stderr)
             continue

@@ -12,11 +12,10 @@ use super::exit::{CliError, Exit};
 use super::output::Value;
 use super::query_file::refuse_in_data_folder;
 use super::session::{CliSession, terminal_extent};
-use super::symbols::read_symbol;
 use super::whole_file::write_beside;
 use crate::domain::chart::Chart;
 use crate::domain::instant::format_utc;
-use crate::domain::{Dataset, Timeframe};
+use crate::domain::{Dataset, Symbol, Timeframe};
 use crate::infrastructure::chart_page::{ChartPage, MOST_BARS, SVG_COLUMNS, svg_file};
 
 use series::{Series, SeriesRequest};
@@ -88,7 +87,7 @@ pub(super) fn run(session: &CliSession, args: &ChartArgs) -> Result<Exit, CliErr
         refuse_in_data_folder(path, &session.app.directory())?;
     }
     let request = SeriesRequest {
-        symbol: read_symbol(&args.symbol).map_err(|error| {
+        symbol: Symbol::spelled(&args.symbol).map_err(|error| {
             let shown = args.symbol.escape_default();
             CliError::new(Exit::Usage, format!("SYMBOL `{shown}`: {error}"))
         })?,

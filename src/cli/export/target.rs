@@ -73,7 +73,9 @@ impl Target {
             zone: args.tz,
             times: match format {
                 ExportFormat::Csv => TimeStyle::Text,
-                _ => TimeStyle::Typed,
+                ExportFormat::Parquet | ExportFormat::Arrow | ExportFormat::Lean => {
+                    TimeStyle::Typed
+                }
             },
             has_minutes: args.timeframe.is_derived(),
             has_filled: args.fill != Fill::None,

@@ -8,6 +8,9 @@ use super::{Value, with_thousands};
 /// Rows that are shown at most: nobody reads more, and they are held in memory.
 const MOST_ROWS: usize = 10_000;
 
+/// A column of texts that is wrapped is at least so wide.
+const LEAST_WRAPPED: usize = 24;
+
 /// Columns apart by blanks, the header by a thin line.
 const STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none().junction(' '))
@@ -57,24 +60,36 @@ impl TableRows {
         self.rows.push(values.iter().map(cell).collect());
     }
 
-    /// The whole table with its last line feed.
-    pub(super) fn render(self) -> String {
-        let is_empty = self.rows.is_empty();
-        if self
-            .width
-            .is_some_and(|width| self.natural_width() > usize::from(width))
-        {
+    /// The whole table with its last line feed: as it is where it fits, else packed closely, else with its longest texts
+    /// wrapped, else one line a value.
+    pub(super) fn render(mut self) -> String {
+        let width = self.width.map_or(usize::MAX, usize::from);
+        if self.natural_width() <= width {
+            return self.render_columns(Spacing::Wide);
+        }
+        if self.closest_width() > width && !self.wrap_longest(width) {
             return self.render_records();
         }
+        self.render_columns(Spacing::Close)
+    }
+
+    fn render_columns(self, spacing: Spacing) -> String {
+        let is_empty = self.rows.is_empty();
+        let header = self.columns.iter().map(|name| match spacing {
+            Spacing::Wide => name.clone(),
+            Spacing::Close => name.replace('_', "_\n"),
+        });
         let mut table = Table::new();
         table
             .load_style(STYLE)
-            .set_header(self.columns)
+            .set_header(header.collect::<Vec<_>>())
             .add_rows(self.rows);
         for (column, is_numeric) in table.column_iter_mut().zip(self.is_numeric) {
             // Without a border the outermost blanks would be margins.
-            if column.index == 0 {
-                column.set_padding((0, 1));
+            match spacing {
+                Spacing::Wide if column.index == 0 => _ = column.set_padding((0, 1)),
+                Spacing::Wide => {}
+                Spacing::Close => _ = column.set_padding((0, 0)),
             }
             if is_numeric && !is_empty {
                 column.set_cell_alignment(CellAlignment::Right);
@@ -93,16 +108,44 @@ impl TableRows {
 
     /// How wide the table is when no cell is broken.
     fn natural_width(&self) -> usize {
-        let widest = |column: usize| {
-            let cells = self.rows.iter().map(|row| row[column].chars().count());
-            cells
-                .chain([self.columns[column].chars().count()])
-                .max()
-                .unwrap_or(0)
-        };
-        (0..self.columns.len())
-            .map(|column| widest(column) + 3)
+        let columns = self.columns.iter().enumerate();
+        columns
+            .map(|(column, name)| self.widest_cell(column).max(name.chars().count()) + 3)
             .sum()
+    }
+
+    /// How wide it is when its columns are one blank apart and the words of its header one below the other.
+    fn closest_width(&self) -> usize {
+        let columns = (0..self.columns.len()).map(|column| self.closest_column(column) + 1);
+        columns.sum::<usize>().saturating_sub(1)
+    }
+
+    fn closest_column(&self, column: usize) -> usize {
+        let words = self.columns[column].split_inclusive('_');
+        let word = words.map(|word| word.chars().count()).max();
+        self.widest_cell(column).max(word.unwrap_or(0))
+    }
+
+    fn widest_cell(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    }
+
+    /// Wraps the cells of the column with the longest text so that the table fits; false where that would leave too little.
+    fn wrap_longest(&mut self, width: usize) -> bool {
+        let texts = (0..self.columns.len()).filter(|&column| !self.is_numeric[column]);
+        let Some(longest) = texts.max_by_key(|&column| self.widest_cell(column)) else {
+            return false;
+        };
+        let others = self.closest_width() - self.closest_column(longest);
+        let room = width.saturating_sub(others);
+        if room < LEAST_WRAPPED {
+            return false;
+        }
+        for row in &mut self.rows {
+            row[longest] = wrapped(&row[longest], room).join("\n");
+        }
+        true
     }
 
     /// One line a value: for terminals too narrow for the table, where broken numbers would be misread.
@@ -117,14 +160,7 @@ impl TableRows {
             .saturating_sub(name_width + 2)
             .max(1);
         // Long texts go on below themselves; numbers and dates are shorter than any terminal.
-        let value = |cell: &str| {
-            let characters: Vec<char> = cell.chars().collect();
-            let parts: Vec<String> = characters
-                .chunks(room)
-                .map(|part| part.iter().collect())
-                .collect();
-            parts.join(&format!("\n{:name_width$}  ", ""))
-        };
+        let value = |cell: &str| wrapped(cell, room).join(&format!("\n{:name_width$}  ", ""));
         let record = |row: &Vec<String>| -> String {
             let cells = self.columns.iter().zip(row);
             cells
@@ -141,11 +177,46 @@ impl TableRows {
     }
 }
 
-/// How wide a table of these rows is when no cell is broken.
+/// How far apart columns are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spacing {
+    /// Three blanks, the header in one line.
+    Wide,
+    /// One blank, the words of the header one below the other.
+    Close,
+}
+
+/// Lines of at most `room` characters, broken at blanks; a word that is longer is broken where it must be.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let mut word: Vec<char> = word.chars().collect();
+        let line = lines.last_mut().map(|line| (line.chars().count(), line));
+        if let Some((length, line)) = line {
+            let blank = usize::from(length > 0);
+            if length + blank + word.len() <= room {
+                line.extend(std::iter::repeat_n(' ', blank));
+                line.extend(word);
+                continue;
+            }
+        }
+        while word.len() > room {
+            let rest = word.split_off(room);
+            lines.push(std::mem::replace(&mut word, rest).into_iter().collect());
+        }
+        lines.push(word.into_iter().collect());
+    }
+    if lines.len() > 1 && lines[0].is_empty() {
+        lines.remove(0);
+    }
+    lines
+}
+
+/// How narrow a table of these rows can be when no cell is broken.
 pub fn table_width(columns: &[&str], rows: &[Vec<Value>]) -> usize {
     let mut table = TableRows::new(columns);
     rows.iter().for_each(|row| table.row(row));
-    table.natural_width()
+    table.closest_width()
 }
 
 fn note_of_rows_left_out(rows: u64) -> String {

@@ -241,3 +241,76 @@ proptest! {
         prop_assert_eq!(json["rows"][0]["x"].as_str().unwrap(), cell.as_str());
     }
 }
+
+#[test]
+fn a_narrow_terminal_gets_close_columns_then_wrapped_texts_then_one_line_a_value() {
+    let columns = ["symbol", "first_session", "rows_quarantined", "message"];
+    let row = vec![
+        text("AAPL"),
+        text("2024-07-02"),
+        Value::UInt(12),
+        text("the answer had far fewer rows than are stored"),
+    ];
+    let at = |width: u16| {
+        written(
+            OutputFormat::Table,
+            &columns,
+            std::slice::from_ref(&row),
+            Some(width),
+        )
+    };
+    let widest = |table: &str| {
+        table
+            .lines()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap()
+    };
+    let wide = at(120);
+    assert_eq!(wide.lines().count(), 3, "{wide}");
+    let close = at(76);
+    assert!(
+        close.contains("first_\n") || close.contains("first_  "),
+        "{close}"
+    );
+    assert!(
+        close.contains("session") && close.lines().count() == 4,
+        "{close}"
+    );
+    for width in [60, 70, 76] {
+        let table = at(width);
+        assert!(widest(&table) <= usize::from(width), "{table}");
+        assert!(!table.contains("first_session"), "{table}");
+        let words = table
+            .split_whitespace()
+            .filter(|word| word.chars().all(char::is_alphabetic));
+        let sentence: Vec<&str> = words.collect();
+        for word in ["answer", "fewer", "stored"] {
+            assert!(sentence.contains(&word), "no word is broken: {table}");
+        }
+    }
+    let records = at(40);
+    assert!(
+        records.starts_with("symbol            AAPL\nfirst_session     2024-07-02\n"),
+        "{records}"
+    );
+    assert!(widest(&records) <= 40, "{records}");
+}
+
+proptest! {
+    #[test]
+    fn tables_fit_the_terminal_and_keep_every_word(
+        cells in proptest::collection::vec(("[a-z]{1,8}( [a-z]{1,12}){0,6}", 0_u64..1_000_000), 1..5),
+        width in 40_u16..120,
+    ) {
+        let rows: Vec<Vec<Value>> = cells.iter().map(|(words, number)| vec![text(words), Value::UInt(*number)]).collect();
+        let table = written(OutputFormat::Table, &["what_it_is", "how_many"], &rows, Some(width));
+        prop_assert!(table.lines().all(|line| line.chars().count() <= usize::from(width)), "{}", table);
+        for (words, number) in &cells {
+            for word in words.split(' ') {
+                prop_assert!(table.contains(word), "{word}: {}", table);
+            }
+            prop_assert!(table.contains(&number.to_string()));
+        }
+    }
+}

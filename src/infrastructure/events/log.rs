@@ -1,5 +1,7 @@
 //! Events as log lines. Decides how loud each of them is, and nothing else.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tracing::{debug, info, warn};
 
 use super::shown;
@@ -13,8 +15,11 @@ const LONG_WAIT_MS: u64 = 10_000;
 ///
 /// Warnings are what may need a person: failures, refusals, repetitions, and waits for others. Waits for the
 /// rate limit belong to every large run and are told only when they are long. Pages and files are details.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LogSubscriber;
+#[derive(Debug, Default)]
+pub struct LogSubscriber {
+    /// Whether a wait for the store was told: those that follow say nothing new.
+    has_told_wait: AtomicBool,
+}
 
 impl EventSubscriber for LogSubscriber {
     fn name(&self) -> &'static str {
@@ -86,6 +91,11 @@ impl EventSubscriber for LogSubscriber {
                 host,
                 retry_in_ms: None,
             } => warn!("{} does not answer and is given up", shown(host)),
+            Event::StoreLockAwaited { holder }
+                if self.has_told_wait.swap(true, Ordering::Relaxed) =>
+            {
+                debug!("waiting for the store, which is held by {}", shown(holder));
+            }
             Event::StoreLockAwaited { holder } => {
                 warn!("waiting for the store, which is held by {}", shown(holder));
             }
@@ -222,7 +232,8 @@ mod tests {
             .without_time()
             .finish();
         tracing::subscriber::with_default(subscriber, || {
-            events.iter().for_each(|event| LogSubscriber.receive(event));
+            let log = LogSubscriber::default();
+            events.iter().for_each(|event| log.receive(event));
         });
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -300,6 +311,35 @@ mod tests {
                 kind: "invalid_symbol",
                 reason: "no such symbol".into(),
             },
+            Event::AggregationStarted { years: 1, files: 2 },
+            Event::AggregationCompleted {
+                dataset: dataset(),
+                symbol: symbol(),
+                year: 2024,
+                files_written: 1,
+                files_unchanged: 2,
+                rows: 3,
+                bytes: 4,
+            },
+            Event::AggregationFailed {
+                dataset: dataset(),
+                symbol: symbol(),
+                year: 2024,
+                reason: "no such file".into(),
+            },
+            Event::ValidationStarted { series: 1 },
+            Event::ValidationCompleted {
+                dataset: dataset(),
+                symbol: symbol(),
+                minutes: 390,
+                errors: 1,
+                warnings: 2,
+            },
+            Event::ValidationFailed {
+                dataset: dataset(),
+                symbol: symbol(),
+                reason: "no such file".into(),
+            },
             Event::JobFinished {
                 job,
                 state: JobState::Completed,
@@ -338,16 +378,20 @@ mod tests {
         events.push(Event::RateLimitWaited { wait_ms: 45_000 });
         let text = logged("info", &events);
         let told: Vec<&str> = text.lines().filter(|line| line.contains("INFO")).collect();
-        assert_eq!(told.len(), 4, "{text}");
-        assert!(told[1].contains("AAPL failed: no such symbol"), "{text}");
-        assert!(
-            told[0].contains("job started job=7") && told[2].contains("state=completed"),
-            "{text}"
-        );
-        assert!(
-            told[3].contains("waiting for the rate limit wait_ms=45000"),
-            "{text}"
-        );
+        let expected = [
+            "job started job=7",
+            "AAPL failed: no such symbol",
+            "aggregation started",
+            "aggregating alpaca/sip/raw AAPL 2024 failed",
+            "validation started",
+            "checking alpaca/sip/raw AAPL failed",
+            "state=completed",
+            "waiting for the rate limit wait_ms=45000",
+        ];
+        assert_eq!(told.len(), expected.len(), "{text}");
+        for (line, words) in told.iter().zip(expected) {
+            assert!(line.contains(words), "{words}: {text}");
+        }
     }
 
     #[test]

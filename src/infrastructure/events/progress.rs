@@ -63,8 +63,15 @@ impl ProgressSubscriber {
         self.bar.reset();
         if !self.bar.is_hidden() {
             self.bar.enable_steady_tick(TICK);
+        }
+    }
+
+    /// Draws the line, where whoever writes to stderr knows to clear it.
+    fn draw(&self, line: String) {
+        if !self.bar.is_hidden() {
             *LINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.bar.downgrade());
         }
+        self.bar.set_message(line);
     }
 }
 
@@ -92,7 +99,9 @@ impl EventSubscriber for ProgressSubscriber {
         if tally.is_over() {
             return self.bar.finish_and_clear();
         }
-        self.bar.set_message(tally.line(self.bar.elapsed()));
+        if let Some(line) = tally.line(self.bar.elapsed()) {
+            self.draw(line);
+        }
     }
 }
 
@@ -198,8 +207,12 @@ impl Tally {
         self.steps.is_some_and(|(done, steps, _)| done >= steps)
     }
 
-    /// The line `elapsed` after the start, the most important first: a narrow terminal cuts its end.
-    fn line(&self, elapsed: Duration) -> String {
+    /// The line `elapsed` after the start, the most important first: a narrow terminal cuts its end. Without work that has
+    /// begun only a wait is worth one.
+    fn line(&self, elapsed: Duration) -> Option<String> {
+        if self.steps.is_none() && self.symbols == 0 {
+            return self.wait.clone();
+        }
         if let Some((done, steps, what)) = self.steps {
             let mut parts = vec![format!("{done}/{steps} {what}")];
             match &self.wait {
@@ -209,7 +222,7 @@ impl Tally {
             if self.warnings > 0 {
                 parts.push(format!("{} failed", HumanCount(self.warnings)));
             }
-            return parts.join(", ");
+            return Some(parts.join(", "));
         }
         let mut parts = vec![
             format!("{}/{} symbols", self.committed.len(), self.symbols),
@@ -231,7 +244,7 @@ impl Tally {
         if self.warnings > 0 {
             parts.push(format!("{} warnings", HumanCount(self.warnings)));
         }
-        parts.join(", ")
+        Some(parts.join(", "))
     }
 
     /// The time that the requests still expected take at the speed so far; `None` before the first answer.

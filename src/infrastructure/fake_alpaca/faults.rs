@@ -1,5 +1,5 @@
 //! The ways in which an answer can go wrong. Says what should happen; doing it is the work of `damage` (what a page
-//! says) and `connection` (how bytes travel).
+//! says), `reply` (another answer), `service` (the head) and `connection` (how bytes travel).
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::snapshot::MANIFEST;
 use crate::domain::ports::{StoreError, StoreErrorKind};
 use crate::infrastructure::disk::{self, Access};
 
@@ -66,6 +67,26 @@ impl DataDirectory {
         folders
             .iter()
             .try_for_each(|folder| disk::refuse_links_below(&self.root, folder))
+    }
+
+    /// Refuses a snapshot where it was made: it stays as it was. A copy of one elsewhere is a data directory like any other.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::NotWritable`], naming it.
+    pub fn refuse_snapshot(&self) -> Result<(), StoreError> {
+        let root = self
+            .root
+            .canonicalize()
+            .unwrap_or_else(|_| self.root.clone());
+        let folder = root.parent().and_then(Path::file_name);
+        if folder != self.snapshots().file_name() || !root.join(MANIFEST).exists() {
+            return Ok(());
+        }
+        let context = format!(
+            "{} is a snapshot and stays as it was made; a copy of the folder elsewhere takes new bars",
+            self.root.display()
+        );
+        Err(StoreError::new(StoreErrorKind::NotWritable, context))
     }
 
     /// Whether the lake holds any file.

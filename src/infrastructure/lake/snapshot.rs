@@ -12,7 +12,7 @@ use crate::infrastructure::disk::{self, Access, io_failure};
 use crate::infrastructure::parquet::data_storage::relative_path;
 
 /// What a snapshot holds, one line for each file; written last but for the name.
-const MANIFEST: &str = "manifest.csv";
+pub(super) const MANIFEST: &str = "manifest.csv";
 
 /// Begins the names of folders that are being made or removed.
 const UNFINISHED: &str = ".";

@@ -76,10 +76,7 @@ fn run_all(document: &str) {
     )
     .unwrap();
     let commands = commands(document);
-    assert!(
-        commands.len() > 5,
-        "{document} has no commands: {commands:?}"
-    );
+    assert!(!commands.is_empty(), "{document} has no block of `console`");
     for command in commands {
         let ran = shell(&lab, bin.path(), &command);
         let (out, err) = (

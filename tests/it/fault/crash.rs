@@ -402,7 +402,7 @@ fn an_upgrade_of_an_old_database_killed_at_any_step_is_done_by_the_next_command(
         ingest(&[]),
         |lab| {
             lab.done(&ingest(&[]));
-            super::downgrade(&lab.data().join("marketpipe.db"), 1);
+            super::downgrade(&lab.data().join("marketpipe.db"));
         },
     );
     assert_survives_every_kill(&lab, &upgrade, AtOnce::AsDamagedAsBefore);

@@ -471,9 +471,9 @@ fn older_newer_and_copied_databases_are_told_apart() {
     };
 
     let experiment = begin("the database of an older version", "upgraded, nothing lost");
-    let old = ward.admit(|data| downgrade(&data.join("marketpipe.db"), 1));
+    let old = ward.admit(|data| downgrade(&data.join("marketpipe.db")));
     old.assert_cured(&[&INGEST, &["aggregate"]], "older");
-    let old = ward.admit(|data| downgrade(&data.join("marketpipe.db"), 1));
+    let old = ward.admit(|data| downgrade(&data.join("marketpipe.db")));
     old.assert_cured(&[&["repair"], &["aggregate"]], "older");
     experiment.passed(2, "upgraded");
 

@@ -84,25 +84,20 @@ pub(crate) fn ledger_of(data: &Path) -> Vec<String> {
     rows.map(Result::unwrap).collect()
 }
 
-/// Makes a database of this program one of an older version with the same content, as far as that one had it.
-pub(crate) fn downgrade(path: &Path, version: usize) {
-    const MIGRATIONS: [(&str, &str); 1] = [(
-        "0001_initial",
-        include_str!("../../../migrations/0001_initial.sql"),
-    )];
+/// Makes a database of this program one of the first version with the same content, as far as that one had it.
+pub(crate) fn downgrade(path: &Path) {
+    const INITIAL: &str = include_str!("../../../migrations/0001_initial.sql");
     let old_path = path.with_extension("old");
     let old = rusqlite::Connection::open(&old_path).unwrap();
     old.pragma_update(None, "foreign_keys", false).unwrap();
-    for (number, (name, sql)) in (1..=version).zip(MIGRATIONS) {
-        old.execute_batch(sql).unwrap();
-        let digest = Sha256::digest(sql.as_bytes());
-        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        old.execute(
-            "INSERT INTO migration (version, name, sha256, applied_at_us) VALUES (?, ?, ?, 0)",
-            rusqlite::params![i64::try_from(number).unwrap(), name, sha256],
-        )
-        .unwrap();
-    }
+    old.execute_batch(INITIAL).unwrap();
+    let digest = Sha256::digest(INITIAL.as_bytes());
+    let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    old.execute(
+        "INSERT INTO migration (version, name, sha256, applied_at_us) VALUES (1, '0001_initial', ?, 0)",
+        [sha256],
+    )
+    .unwrap();
     old.execute("ATTACH ? AS new", [path.to_str().unwrap()])
         .unwrap();
     let tables = names(
@@ -126,8 +121,7 @@ pub(crate) fn downgrade(path: &Path, version: usize) {
     old.execute_batch("DETACH new").unwrap();
     old.pragma_update(None, "application_id", application)
         .unwrap();
-    old.pragma_update(None, "user_version", i64::try_from(version).unwrap())
-        .unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
     old.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
         .unwrap();
     old.close().unwrap();

@@ -123,7 +123,19 @@ fn finished() -> Event {
 fn line_after(events: &[Event], elapsed: Duration) -> String {
     let mut tally = Tally::default();
     events.iter().for_each(|event| tally.note(event));
-    tally.line(elapsed)
+    tally.line(elapsed).unwrap_or_default()
+}
+
+#[test]
+fn before_work_begins_only_a_wait_is_shown() {
+    let wait = Event::StoreLockAwaited {
+        holder: "process 7".into(),
+    };
+    let second = Duration::from_secs(1);
+    let words = "waiting for the store, held by process 7";
+    assert_eq!(line_after(&[wait], second), words);
+    assert_eq!(line_after(&[page()], second), "");
+    assert_eq!(Tally::default().line(second), None);
 }
 
 #[test]
