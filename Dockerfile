@@ -28,6 +28,7 @@ RUN mkdir src \
     && rm -r src
 
 # What is compiled for each change. Its files may be older than what was made of the empty ones, and would not be looked at.
+COPY assets assets
 COPY config/marketpipe.example.toml config/
 COPY migrations migrations
 COPY src src

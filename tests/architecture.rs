@@ -1,7 +1,8 @@
 //! Keeps the layers pointing one way, by reading the source text.
 //!
 //! Fails on: a layer that names what it may not, an I/O crate in the core, a file name that says nothing, a
-//! file without its `//!` line, and an event that nobody publishes or nobody listens to.
+//! file without its `//!` line, an event that nobody publishes or nobody listens to, and a file within the program that the
+//! container's build does not get.
 
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
@@ -217,6 +218,41 @@ fn every_event_has_a_producer_and_a_consumer() {
         assert!(produced.contains(&name), "nobody publishes {name}");
         assert!(consumed.contains(&name), "nobody listens to {name}");
     }
+}
+
+#[test]
+fn the_container_is_built_of_all_that_the_program_contains() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let (ignored, recipe) = (read(".dockerignore"), read("Dockerfile"));
+    let mut folders = Vec::new();
+    for file in source_files() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let included = text.split("include_str!(").skip(1);
+        for path in included.filter_map(|rest| rest.split('"').nth(1)) {
+            let path = file.parent().unwrap().join(path);
+            let path = std::fs::canonicalize(&path).unwrap_or(path);
+            let Ok(within) = path.strip_prefix(root()) else {
+                continue;
+            };
+            folders.push(within.components().next().unwrap().as_os_str().to_owned());
+        }
+    }
+    folders.sort();
+    folders.dedup();
+    for folder in folders.iter().map(|folder| folder.to_str().unwrap()) {
+        assert!(
+            recipe.contains(&format!("COPY {folder}")),
+            "the Dockerfile lacks {folder}"
+        );
+        assert!(
+            ignored.contains(&format!("!{folder}")),
+            ".dockerignore leaves out {folder}"
+        );
+    }
+    assert!(
+        folders.iter().any(|folder| folder == "assets"),
+        "{folders:?}"
+    );
 }
 
 fn root() -> PathBuf {

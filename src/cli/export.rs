@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::args::{HeldArgs, TimeLabel};
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
-use super::output::{counted, human_bytes, with_thousands};
+use super::output::{OutputFormat, counted, human_bytes, with_thousands};
 use super::session::CliSession;
 use super::stopping::Stopping;
 use super::symbols::read_legal_symbols;
@@ -98,6 +98,14 @@ enum Fill {
 
 /// Exports, from the arguments to the exit code.
 pub(super) fn run(session: &CliSession, args: &ExportArgs) -> Result<Exit, CliError> {
+    if session
+        .global
+        .format
+        .is_some_and(|format| format != OutputFormat::Csv)
+    {
+        return Err(CliError::usage("--format is for rows that are shown")
+            .with_hint("`--to` says how bars are written: csv, parquet, arrow or lean"));
+    }
     let format = format_of(args)?;
     let layout = layout_of(session, args, format)?;
     let dates = read_dates(args.held.start.as_deref(), args.held.end.as_deref())?;
@@ -131,7 +139,9 @@ pub(super) fn run(session: &CliSession, args: &ExportArgs) -> Result<Exit, CliEr
         return Err(nothing_found(args, &dataset, &absent));
     }
     session.say(&summary(&written, &missing));
-    Ok(match absent.is_empty() {
+    // Without dates everything that is kept was asked for, and today's session is always asked for in part.
+    let is_short = dates != (None, None) && missing.sessions() > 0;
+    Ok(match absent.is_empty() && !is_short {
         true => Exit::Done,
         false => Exit::Partial,
     })
@@ -274,7 +284,8 @@ fn note_stale(
             .stale_files(stores, vec![args.timeframe], selection, session.events())?;
     if stale > 0 {
         session.insist(&format!(
-            "note: {stale} files of {} are missing or older than their minutes; `marketpipe aggregate` makes them",
+            "note: {} of {} missing or older than their minutes; `marketpipe aggregate` makes them",
+            counted(u64::try_from(stale).unwrap_or(u64::MAX), "file"),
             args.timeframe
         ));
     }

@@ -12,6 +12,7 @@ use super::order::{FollowUp, RunLimits, Work};
 use super::output::{counted, with_thousands};
 use super::session::CliSession;
 use crate::domain::causes::with_causes;
+use crate::domain::dataset::{ADJUSTMENTS, read_adjustment};
 use crate::domain::job::JobRequest;
 use crate::domain::merge::ShrinkPolicy;
 use crate::domain::metric::RunCommand;
@@ -72,7 +73,7 @@ pub(super) struct ImportArgs {
     /// The name of the dataset, import/NAME/ADJUSTMENT
     #[arg(long, value_name = "NAME")]
     dataset_name: String,
-    /// Corporate actions that are applied in the files
+    /// Corporate actions that are applied in the files: raw, split, dividend, spin-off or all
     #[arg(long, value_name = "KIND", default_value = "raw")]
     adjustment: String,
     /// Believe files with far fewer rows of a session than are stored
@@ -187,8 +188,17 @@ pub(super) fn run(session: &CliSession, args: &ImportArgs) -> Result<Exit, CliEr
 }
 
 fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, CliError> {
-    let dataset = Dataset::new(PROVIDER, &args.dataset_name, &args.adjustment);
-    let dataset = dataset.map_err(|error| CliError::usage(error.to_string()))?;
+    let adjustment = read_adjustment(&args.adjustment).ok_or_else(|| {
+        let shown = args.adjustment.escape_debug();
+        CliError::usage(format!("--adjustment `{shown}`: expected {ADJUSTMENTS}"))
+    })?;
+    let adjustment = adjustment.replace(',', "-");
+    let dataset = Dataset::new(PROVIDER, &args.dataset_name, &adjustment).map_err(|_| {
+        CliError::usage(format!(
+            "--dataset-name `{}`: expected up to 24 characters of a-z, 0-9 and inner -",
+            args.dataset_name.escape_debug()
+        ))
+    })?;
     let columns = read_columns(&args.columns)
         .map_err(|reason| CliError::usage(format!("--columns: {reason}")))?;
     let symbol = match (&args.symbol, &args.symbol_column) {

@@ -142,10 +142,6 @@ pub(super) fn order_of(session: &CliSession, args: &IngestArgs, symbols: &[Symbo
 fn read_list(session: &CliSession, args: &IngestArgs) -> Result<SymbolList, CliError> {
     let lists = &session.app.config().lists;
     let list = read_symbols(&args.symbols, args.symbols_file.as_deref(), lists)?;
-    for (_, error) in &list.malformed {
-        // An error, so that it is told even when asked to be quiet: the run will end with its code.
-        tracing::error!("{error}; it is left out");
-    }
     if list.symbols.is_empty() {
         let message = list.malformed.first().map_or_else(
             || "no symbol was given".to_owned(),
@@ -153,6 +149,10 @@ fn read_list(session: &CliSession, args: &IngestArgs) -> Result<SymbolList, CliE
         );
         return Err(CliError::new(Exit::Usage, message)
             .with_hint("symbols look like AAPL, BRK.B or BTC/USD"));
+    }
+    for (_, error) in &list.malformed {
+        // An error, so that it is told even when asked to be quiet: the run will end with its code.
+        tracing::error!("{error}; it is left out");
     }
     Ok(list)
 }

@@ -192,7 +192,13 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
     if format == OutputFormat::Table {
         session.write_rows("validate", &RULE_COLUMNS, report.rules.iter().map(rule_row))?;
     }
-    tell(session, exit, &render(&report, &reports, csv.as_deref()));
+    let mut words = render(&report, &reports, csv.as_deref());
+    for (what, path) in [("page", &args.html), ("JUnit", &args.junit)] {
+        if let Some(path) = path {
+            words.push_str(&format!("\n{what}: {}", path.display()));
+        }
+    }
+    tell(session, exit, &words);
     Ok(match exit {
         Exit::Done if !missing.is_empty() => Exit::Partial,
         exit => exit,

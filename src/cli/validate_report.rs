@@ -188,8 +188,8 @@ fn line_of(found: &JudgedFinding) -> String {
         .session
         .map_or_else(String::new, |date| format!(" {date}"));
     let words = format!(
-        "{} {} {symbol}{session}: {} [{}]",
-        finding.severity, finding.rule, finding.message, found.id
+        "{} {} {} {symbol}{session}: {} [{}]",
+        finding.severity, finding.rule, finding.dataset, finding.message, found.id
     );
     escape_for_terminal(&words).into_owned()
 }

@@ -12,6 +12,29 @@ use super::timeframe::Timeframe;
 /// The longest part of a dataset's name, in characters.
 const MAX_PART_CHARS: usize = 24;
 
+/// What an adjustment can be, in words.
+pub const ADJUSTMENTS: &str =
+    "raw, all, or split, dividend and spin-off joined by commas, each at most once";
+
+/// The corporate actions that can be applied one by one, in the order in which they are named.
+const PARTIAL_ADJUSTMENTS: [&str; 3] = ["split", "dividend", "spin-off"];
+
+/// Reads which corporate actions are applied: the same ones always have the same name, parts joined by commas. `None` for
+/// what is none of [`ADJUSTMENTS`].
+pub fn read_adjustment(text: &str) -> Option<String> {
+    if matches!(text, "raw" | "all") {
+        return Some(text.to_owned());
+    }
+    let asked: Vec<&str> = text.split(',').map(str::trim).collect();
+    let mut parts = PARTIAL_ADJUSTMENTS.to_vec();
+    parts.retain(|part| asked.contains(part));
+    match parts.len() {
+        found if found != asked.len() => None,
+        all if all == PARTIAL_ADJUSTMENTS.len() => Some("all".to_owned()),
+        _ => Some(parts.join(",")),
+    }
+}
+
 /// `provider / feed / adjustment`, for example `alpaca/sip/raw`.
 ///
 /// Bars of two datasets never share a file: feeds differ in volume by orders of magnitude, and adjusted

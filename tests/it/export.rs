@@ -125,15 +125,10 @@ fn what_was_never_asked_for_is_named_and_not_filled() {
     let lab = lab();
     let fill = |policy: &str, more: &[&str]| {
         let range = ["--symbols", "BRK.B", "--start", "2024-07-01", "--end", LAST];
-        export(
-            &lab,
-            &[
-                &range,
-                &["--segment", "regular", "--fill", policy][..],
-                more,
-            ]
-            .concat(),
-        )
+        let filled = ["export", "--segment", "regular", "--fill", policy];
+        let ran = lab.run(&[&filled[..], &range, more].concat());
+        assert_eq!(ran.code, 3, "a session is not there: {}", ran.stderr);
+        ran
     };
     let sparse = lines(&export(
         &lab,

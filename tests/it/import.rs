@@ -427,7 +427,14 @@ fn hostile_files_are_refused_by_name_and_write_nothing() {
         );
     }
     for (wrong, words) in [
-        (&["--dataset-name", "../x"][..], "malformed"),
+        (
+            &["--dataset-name", "../x"][..],
+            "--dataset-name `../x`: expected",
+        ),
+        (
+            &["--dataset-name", "x", "--adjustment", "splitt"],
+            "--adjustment `splitt`: expected raw",
+        ),
         (&["--dataset-name", "x", "--symbol", "../x"], "--symbol: "),
         (
             &["--dataset-name", "x", "--columns", "price=x"],

@@ -674,7 +674,11 @@ fn reports_are_written_where_they_are_wanted() {
     std::fs::remove_file(june(&lab, "MSFT")).unwrap();
     let ran = lab.run(&["validate", "--junit", "junit.xml", "--html", "page.html"]);
     assert_eq!(ran.code, 4);
-    assert!(ran.stderr.contains("error MP-S001 MSFT"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("error MP-S001 alpaca/sip/raw MSFT"),
+        "{}",
+        ran.stderr
+    );
     let junit = std::fs::read_to_string(folder.join("junit.xml")).unwrap();
     assert!(junit.contains("failures=\"1\""), "{junit}");
 }
@@ -690,7 +694,8 @@ fn an_ingest_checks_what_it_asked_for() {
         ran.stderr
     );
     assert!(
-        ran.stderr.contains("warning MP-P005 AAPL 2024-06-18"),
+        ran.stderr
+            .contains("warning MP-P005 alpaca/sip/raw AAPL 2024-06-18"),
         "{}",
         ran.stderr
     );

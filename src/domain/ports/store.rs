@@ -187,7 +187,8 @@ impl PartitionReceipt {
         let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let (files_written, files_unchanged) = match self.outcome {
             PartitionOutcome::Written => (1, 0),
-            PartitionOutcome::Unchanged => (0, 1),
+            // Without a row there is no file.
+            PartitionOutcome::Unchanged => (0, u64::from(self.rows > 0)),
             PartitionOutcome::Failed(_) => return JobCounts::default(),
         };
         JobCounts {

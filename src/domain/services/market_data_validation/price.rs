@@ -175,8 +175,9 @@ fn check_moves(
             .position(|close| (close / before - 1.0).abs() < share.abs() / 4.0);
         match back {
             Some(bars) => findings.take(Rule::Spike, Timeframe::M1, || {
+                let plural = if bars == 1 { "" } else { "s" };
                 let what = format!(
-                    "closes at {}, {} from the minute before, and is back after {bars} bars: {}",
+                    "closes at {}, {} from the minute before, and is back after {bars} bar{plural}: {}",
                     close[row],
                     percent(share),
                     in_units(share)

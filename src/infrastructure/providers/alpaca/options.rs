@@ -5,6 +5,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::Dataset;
+use crate::domain::dataset::{ADJUSTMENTS, read_adjustment};
 use crate::domain::instant::MINUTE_US;
 use crate::domain::ports::{ProviderError, ProviderErrorKind};
 use crate::infrastructure::http::{HeaderMap, HeaderName, HeaderValue, printable};
@@ -17,10 +18,6 @@ pub const DEFAULT_REQUESTS_PER_MINUTE: u32 = 200;
 
 /// Feeds with history; `delayed_sip` and `overnight` exist for other endpoints only.
 const FEEDS: [&str; 4] = ["sip", "iex", "boats", "otc"];
-
-/// Adjustments that can be combined, in the order in which they are named.
-const PARTIAL_ADJUSTMENTS: [&str; 3] = ["split", "dividend", "spin-off"];
-
 /// The Basic plan refuses the whole request when it ends less than 15 minutes ago (seen 2026-09, `/v2/stocks/bars`,
 /// feed sip); one more minute covers the difference of two clocks.
 const SIP_HOLD_BACK_US: i64 = 16 * MINUTE_US;
@@ -147,32 +144,8 @@ impl Tape {
         };
         let known = FEEDS.into_iter().find(|known| *known == feed);
         let feed = known.ok_or_else(|| refused("feed", feed, "sip, iex, boats or otc"))?;
-        let bad_adjustment = || {
-            refused(
-                "adjustment",
-                adjustment,
-                "raw, all, or split, dividend and spin-off joined by commas, each at most once",
-            )
-        };
-        if matches!(adjustment, "raw" | "all") {
-            return Ok(Self {
-                feed,
-                adjustment: adjustment.into(),
-            });
-        }
-        let asked: Vec<&str> = adjustment.split(',').map(str::trim).collect();
-        let parts: Vec<&str> = PARTIAL_ADJUSTMENTS
-            .into_iter()
-            .filter(|part| asked.contains(part))
-            .collect();
-        if parts.len() != asked.len() {
-            return Err(bad_adjustment());
-        }
-        let adjustment = if parts.len() == PARTIAL_ADJUSTMENTS.len() {
-            "all".into()
-        } else {
-            parts.join(",")
-        };
+        let bad_adjustment = || refused("adjustment", adjustment, ADJUSTMENTS);
+        let adjustment = read_adjustment(adjustment).ok_or_else(bad_adjustment)?;
         Ok(Self { feed, adjustment })
     }
 
