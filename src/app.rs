@@ -217,6 +217,7 @@ impl App {
         if !Database::is_there(&directory.database())? {
             return self.open_existing_stores(events);
         }
+        directory.refuse_snapshot()?;
         let database = Database::open(&directory.database())?;
         let bars = LakeStore::open_for_reading(directory, database.clone(), events, Duration::ZERO);
         let stores = stores(bars, database);

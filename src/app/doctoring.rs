@@ -69,6 +69,7 @@ impl App {
     ) -> Result<Rebuilt, AppError> {
         let directory = self.directory();
         directory.check_lake()?;
+        directory.refuse_snapshot()?;
         directory.create()?;
         // From before the database is looked at: whoever else makes a new one has ended, or waits and finds the new one.
         let lock = lock_lake(&directory, events.as_ref(), lock_wait)?;

@@ -130,6 +130,7 @@ pub(super) fn run(session: &CliSession, args: &ExportArgs) -> Result<Exit, CliEr
         layout,
         stop: &stopping.signal,
         missing: &mut missing,
+        now_us: session.app.clock().now_us(),
     };
     let Some(written) = target.write(&spans, &mut walk)? else {
         return Ok(stopping.exit());
@@ -139,8 +140,8 @@ pub(super) fn run(session: &CliSession, args: &ExportArgs) -> Result<Exit, CliEr
         return Err(nothing_found(args, &dataset, &absent));
     }
     session.say(&summary(&written, &missing));
-    // Without dates everything that is kept was asked for, and today's session is always asked for in part.
-    let is_short = dates != (None, None) && missing.sessions() > 0;
+    // Without dates all that is kept was asked for, and no more.
+    let is_short = dates != (None, None) && missing.past_sessions() > 0;
     Ok(match absent.is_empty() && !is_short {
         true => Exit::Done,
         false => Exit::Partial,

@@ -34,12 +34,12 @@ Examples:
   marketpipe import bars.csv --label right --ts-unit ms --dataset-name vendor --adjustment split --aggregate
 
 Bars go to the dataset import/NAME/ADJUSTMENT. Every session of which the files have a row counts as asked for, and each of them \
-whole: name files that share a session in one import, and correct a session by importing all of it again. Sessions without a row \
+whole (one with rows of the night or weekend before alone: that night): name files that share a session in one import, and correct a session by importing all of it again. Sessions without a row \
 stay unknown. The same file twice changes nothing. Rows in any order; of two for one minute the later one counts. Bars that break \
 a rule go to quarantine; lines that cannot be read are named and make exit code 3. Rows that `export --fill` filled in are left out.";
 
 /// The name under which imports are kept.
-const PROVIDER: &str = "import";
+pub(super) const PROVIDER: &str = "import";
 
 /// Units that are read from the spool while one is committed.
 const UNITS_AT_ONCE: usize = 2;
@@ -73,7 +73,7 @@ pub(super) struct ImportArgs {
     /// The name of the dataset, import/NAME/ADJUSTMENT
     #[arg(long, value_name = "NAME")]
     dataset_name: String,
-    /// Corporate actions that are applied in the files: raw, split, dividend, spin-off or all
+    /// Corporate actions that are applied in the files: raw, all, or split, dividend and spin-off joined by commas
     #[arg(long, value_name = "KIND", default_value = "raw")]
     adjustment: String,
     /// Believe files with far fewer rows of a session than are stored
@@ -137,12 +137,14 @@ pub(super) fn run(session: &CliSession, args: &ImportArgs) -> Result<Exit, CliEr
     let Some((first, last)) = dates_of(&held) else {
         return Err(CliError::new(
             Exit::Partial,
-            match provider.refused().lines {
-                0 => "the files have no row; nothing was imported",
-                _ => "no row of the files could be read; nothing was imported",
+            match (provider.refused().lines, provider.filled_rows()) {
+                (0, 0) => "the files have no row; nothing was imported",
+                (0, _) => "all rows of the files were filled in; nothing was imported",
+                _ => {
+                    "no row of the files could be read; nothing was imported, and the lines above say why"
+                }
             },
-        )
-        .with_hint("what was said above names lines and reasons; minutes have a time, four prices and a volume"));
+        ));
     };
     let has_refused = provider.refused().lines > 0;
     let plan = plan_exactly(&held);
@@ -188,7 +190,12 @@ pub(super) fn run(session: &CliSession, args: &ImportArgs) -> Result<Exit, CliEr
 }
 
 fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, CliError> {
-    let adjustment = read_adjustment(&args.adjustment).ok_or_else(|| {
+    // The dataset's own name of it will do, too.
+    let spelled = args
+        .adjustment
+        .replace('-', ",")
+        .replace("spin,off", "spin-off");
+    let adjustment = read_adjustment(&spelled).ok_or_else(|| {
         let shown = args.adjustment.escape_debug();
         CliError::usage(format!("--adjustment `{shown}`: expected {ADJUSTMENTS}"))
     })?;
@@ -251,7 +258,7 @@ fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, Cl
 /// Says which lines could not be read, and what was left out on purpose.
 fn tell_refused(session: &CliSession, provider: &FileProvider) {
     let refused = provider.refused();
-    for line in &refused.first {
+    for line in refused.first.iter().chain(&refused.first_unclear) {
         session.insist(&format!(
             "{}, line {}: {}",
             line.file, line.line, line.reason

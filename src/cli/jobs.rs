@@ -87,7 +87,7 @@ const COLUMNS: [&str; 14] = [
 ];
 
 /// What a narrow terminal can do without, the least missed first.
-const COLUMNS_TO_DROP: [&str; 9] = [
+const COLUMNS_TO_DROP: [&str; 8] = [
     "files_unchanged",
     "files_written",
     "wire_bytes",
@@ -96,7 +96,6 @@ const COLUMNS_TO_DROP: [&str; 9] = [
     "rows_quarantined",
     "rows_revised",
     "finished",
-    "message",
 ];
 
 /// Prints jobs, or does what is wanted of one.

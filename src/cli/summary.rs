@@ -1,5 +1,6 @@
 //! The closing summary of an ingest, for people and for scripts.
 
+use super::import::PROVIDER as IMPORT;
 use super::output::{Value, counted, human_bytes, human_duration, with_thousands};
 use crate::domain::Symbol;
 use crate::domain::instant::format_utc;
@@ -132,8 +133,10 @@ fn problems(report: &IngestReport) -> Vec<String> {
         ));
     }
     if report.not_done.sessions > 0 {
-        // A job that was cancelled is not resumed.
-        let resumable = report.job.filter(|_| report.state != JobState::Cancelled);
+        // A job that was cancelled is not resumed, and an import is begun again.
+        let is_resumable =
+            report.state != JobState::Cancelled && report.dataset.provider() != IMPORT;
+        let resumable = report.job.filter(|_| is_resumable);
         lines.push(format!(
             "  not done  {} of {}: the same command{} goes on",
             counted(
@@ -147,7 +150,7 @@ fn problems(report: &IngestReport) -> Vec<String> {
         ));
     }
     if !report.no_data.is_empty() {
-        let why = match report.sessions_to_fetch + report.sessions_settled {
+        let why = match report.sessions_begun {
             0 => "no session in the requested range has begun, or its data are held back",
             _ => "not a single bar in the requested range",
         };

@@ -18,7 +18,8 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), CliError> {
 /// Whether the path is a device, a pipe or another name of an open file, which a rename would put out of the way.
 pub(super) fn is_stream(path: &Path) -> bool {
     let is_special = |found: Metadata| !found.is_file() && !found.is_dir();
-    path.starts_with("/dev") || path.starts_with("/proc") || path.metadata().is_ok_and(is_special)
+    let open_files = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"];
+    open_files.iter().any(|name| path.starts_with(name)) || path.metadata().is_ok_and(is_special)
 }
 
 /// Writes a file that is complete or as it was; a device or a pipe takes the bytes as they come.
@@ -28,7 +29,8 @@ pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         CliError::new(Exit::Storage, message)
     };
     if is_stream(path) {
-        let stream = OpenOptions::new().write(true).open(path);
+        // At its end, where it leads to a file that others write to as well.
+        let stream = OpenOptions::new().append(true).open(path);
         let written = stream.and_then(|mut stream| stream.write_all(bytes));
         return written.map_err(|error| failed(&error));
     }

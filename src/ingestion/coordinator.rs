@@ -293,6 +293,11 @@ impl IngestionCoordinatorService {
                 .iter()
                 .map(|symbol| count(symbol.sessions_settled()))
                 .sum(),
+            sessions_begun: plan
+                .symbols
+                .iter()
+                .map(|symbol| count(symbol.sessions))
+                .sum(),
             sessions_to_fetch: plan
                 .symbols
                 .iter()

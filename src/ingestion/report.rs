@@ -63,6 +63,8 @@ pub struct IngestReport {
     pub symbols: usize,
     /// Settled sessions that were left out, over all symbols.
     pub sessions_settled: u64,
+    /// Sessions in the requested range that have begun, over all symbols.
+    pub sessions_begun: u64,
     /// Sessions that were to be fetched, over all symbols.
     pub sessions_to_fetch: u64,
     /// What it did.

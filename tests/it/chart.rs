@@ -233,11 +233,12 @@ fn a_page_for_a_device_leaves_the_device_where_it_is() {
         page.stdout
     );
     assert!(is_link());
+    std::os::unix::fs::symlink("/dev/null", lab.folder.path().join("device.csv")).unwrap();
     for command in [
         &["export", "--symbols", "AAPL", "--to", "csv"][..],
         &["query", "from bars_1m limit 1"],
     ] {
-        let ran = lab.run(&[command, &["--output", "/dev/null.csv", "--force"]].concat());
+        let ran = lab.run(&[command, &["--output", "device.csv", "--force"]].concat());
         assert_eq!(ran.code, 2, "{command:?}: {}", ran.stderr);
         assert!(ran.stderr.contains("is no file"), "{}", ran.stderr);
     }

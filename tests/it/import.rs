@@ -483,7 +483,7 @@ fn parquet_of_other_writers_is_read_by_its_types() {
 }
 
 #[test]
-fn parquet_is_read_however_its_writer_packed_it() {
+fn parquet_is_read_as_its_writers_usually_pack_it() {
     use parquet::arrow::ArrowWriter;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use parquet::basic::Compression;
@@ -495,16 +495,7 @@ fn parquet_is_read_however_its_writer_packed_it() {
     let reader = ParquetRecordBatchReaderBuilder::try_new(good).unwrap();
     let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
     let sums = "select count(*), sum(volume), min(ts), max(ts), round(sum(close), 2) from bars_1m";
-    for packed in [
-        Compression::UNCOMPRESSED,
-        // pandas' and Spark's own choice.
-        Compression::SNAPPY,
-        Compression::GZIP(Default::default()),
-        Compression::LZ4,
-        Compression::LZ4_RAW,
-        Compression::BROTLI(Default::default()),
-        Compression::ZSTD(Default::default()),
-    ] {
+    let pack = |packed: Compression| {
         let properties = WriterProperties::builder().set_compression(packed).build();
         let file = std::fs::File::create(lab.folder.path().join("packed.parquet")).unwrap();
         let mut writer = ArrowWriter::try_new(file, batches[0].schema(), Some(properties)).unwrap();
@@ -512,13 +503,26 @@ fn parquet_is_read_however_its_writer_packed_it() {
             writer.write(batch).unwrap();
         }
         writer.close().unwrap();
+    };
+    let import = ["import", "packed.parquet", "--dataset-name", "x"];
+    for packed in [
+        Compression::UNCOMPRESSED,
+        // pandas' and Spark's own choice.
+        Compression::SNAPPY,
+        Compression::LZ4_RAW,
+        Compression::ZSTD(Default::default()),
+    ] {
+        pack(packed);
         let data = format!("{packed}").replace(['(', ')'], "-");
-        done(
-            &lab,
-            &data,
-            &["import", "packed.parquet", "--dataset-name", "x"],
-        );
+        done(&lab, &data, &import);
         assert_eq!(query(&lab, &data, sums), lab.query(sums), "{packed}");
+    }
+    // What is unfolded without a limit is not read at all.
+    for packed in [Compression::LZ4, Compression::BROTLI(Default::default())] {
+        pack(packed);
+        let ran = on(&lab, "bomb", &import);
+        assert_eq!(ran.code, 2, "{packed}: {}", ran.stderr);
+        assert!(ran.stderr.contains("is packed with"), "{}", ran.stderr);
     }
 }
 

@@ -86,10 +86,25 @@ fn nothing_is_written_to_a_snapshot_but_to_a_copy_of_it() {
         "--end",
         "2024-07-01",
     ];
-    for arguments in [&made_up[..], &["aggregate"], &["repair"]] {
+    for arguments in [
+        &made_up[..],
+        &["aggregate"],
+        &["repair"],
+        &["doctor", "--rebuild-catalog"],
+        &["jobs", "prune", "--older-than", "1m"],
+    ] {
         let ran = into(&kept, arguments);
         assert_eq!(ran.code, 7, "{arguments:?}: {}", ran.stderr);
         assert!(ran.stderr.contains("is a snapshot"), "{}", ran.stderr);
+    }
+    for arguments in [
+        &["jobs", "list"][..],
+        &["status"],
+        &["validate"],
+        &["doctor", "--deep"],
+    ] {
+        let ran = into(&kept, arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
     }
     assert_eq!(bars(&lab, &kept), before);
     let copy = lab.folder.path().join("copy");

@@ -59,6 +59,8 @@ pub(super) struct Missing {
     ranges: Vec<MissingRange>,
     /// The session that was looked at last.
     latest: Option<SessionDate>,
+    /// How many of them are over.
+    past: u64,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,11 @@ impl Missing {
             };
             format!("{} {dates}: {words}", range.symbol)
         })
+    }
+
+    /// How many of them are over: the others may still be asked for in time.
+    pub(super) fn past_sessions(&self) -> u64 {
+        self.past
     }
 
     /// How many sessions in all.
@@ -155,6 +162,8 @@ pub(super) struct Walk<'a> {
     pub(super) layout: RowLayout,
     pub(super) stop: &'a StopSignal,
     pub(super) missing: &'a mut Missing,
+    /// UTC microseconds.
+    pub(super) now_us: i64,
 }
 
 impl Walk<'_> {
@@ -269,6 +278,7 @@ impl Walk<'_> {
             if is_known {
                 continue;
             }
+            self.missing.past += u64::from(session.post_close_us() <= self.now_us);
             let is_partly_asked = !to_fill.asked.is_empty();
             let neighbour = self.missing.ranges.last_mut().filter(|range| {
                 range.symbol == *symbol

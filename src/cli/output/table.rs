@@ -212,11 +212,13 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// How narrow a table of these rows can be when no cell is broken.
+/// How narrow a table of these rows can be, with its longest texts wrapped.
 pub fn table_width(columns: &[&str], rows: &[Vec<Value>]) -> usize {
     let mut table = TableRows::new(columns);
     rows.iter().for_each(|row| table.row(row));
-    table.closest_width()
+    let longest = (0..columns.len()).filter(|&column| !table.is_numeric[column]);
+    let longest = longest.map(|column| table.closest_column(column)).max();
+    table.closest_width() - longest.unwrap_or(0).saturating_sub(LEAST_WRAPPED)
 }
 
 fn note_of_rows_left_out(rows: u64) -> String {

@@ -1,6 +1,6 @@
 //! Events as log lines. Decides how loud each of them is, and nothing else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::{debug, info, warn};
 
@@ -17,8 +17,20 @@ const LONG_WAIT_MS: u64 = 10_000;
 /// rate limit belong to every large run and are told only when they are long. Pages and files are details.
 #[derive(Debug, Default)]
 pub struct LogSubscriber {
-    /// Whether a wait for the store was told: those that follow say nothing new.
-    has_told_wait: AtomicBool,
+    /// For whom the last wait for the store was: to tell it again would say nothing new.
+    told_holder: Mutex<Option<String>>,
+}
+
+impl LogSubscriber {
+    fn is_told(&self, holder: &str) -> bool {
+        let mut told = self
+            .told_holder
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_told = told.as_deref() == Some(holder);
+        *told = Some(holder.to_owned());
+        is_told
+    }
 }
 
 impl EventSubscriber for LogSubscriber {
@@ -91,9 +103,7 @@ impl EventSubscriber for LogSubscriber {
                 host,
                 retry_in_ms: None,
             } => warn!("{} does not answer and is given up", shown(host)),
-            Event::StoreLockAwaited { holder }
-                if self.has_told_wait.swap(true, Ordering::Relaxed) =>
-            {
+            Event::StoreLockAwaited { holder } if self.is_told(holder) => {
                 debug!("waiting for the store, which is held by {}", shown(holder));
             }
             Event::StoreLockAwaited { holder } => {
@@ -370,6 +380,20 @@ mod tests {
         for (line, words) in text.lines().zip(expected) {
             assert!(line.contains("WARN") && line.contains(words), "{line}");
         }
+    }
+
+    #[test]
+    fn a_wait_for_the_same_holder_is_told_once() {
+        let wait = |holder: &str| Event::StoreLockAwaited {
+            holder: holder.to_owned(),
+        };
+        let text = logged(
+            "warn",
+            &[wait("process 1"), wait("process 1"), wait("process 2")],
+        );
+        let told: Vec<&str> = text.lines().collect();
+        assert_eq!(told.len(), 2, "{text}");
+        assert!(told[1].ends_with("process 2"), "{text}");
     }
 
     #[test]

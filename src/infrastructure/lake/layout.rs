@@ -78,8 +78,12 @@ impl DataDirectory {
             .root
             .canonicalize()
             .unwrap_or_else(|_| self.root.clone());
-        let folder = root.parent().and_then(Path::file_name);
-        if folder != self.snapshots().file_name() || !root.join(MANIFEST).exists() {
+        let folder = root.parent().unwrap_or(&root);
+        let is_where_made = folder.file_name() == self.snapshots().file_name()
+            && folder
+                .parent()
+                .is_some_and(|data| Self::new(data.to_owned()).database().exists());
+        if !is_where_made || !root.join(MANIFEST).exists() {
             return Ok(());
         }
         let context = format!(

@@ -31,8 +31,10 @@ pub struct Refused {
     pub lines: u64,
     /// How many have a value that is none. Their rows break a rule by that and are kept apart.
     pub unclear: u64,
-    /// The first of both.
+    /// The first lines.
     pub first: Vec<RefusedLine>,
+    /// The first unclear ones.
+    pub first_unclear: Vec<RefusedLine>,
 }
 
 /// A row as a reader gives it.
@@ -88,17 +90,7 @@ impl Collector {
     /// Notes a line that cannot be read.
     pub(super) fn refuse(&mut self, place: RowPlace<'_>, reason: String) {
         self.refused.lines += 1;
-        self.name(place, reason);
-    }
-
-    fn name(&mut self, place: RowPlace<'_>, reason: String) {
-        if self.refused.first.len() < NAMED_LINES {
-            self.refused.first.push(RefusedLine {
-                file: place.file.to_owned(),
-                line: place.line,
-                reason,
-            });
-        }
+        name_line(&mut self.refused.first, place, reason);
     }
 
     /// Notes a row that an export filled in.
@@ -129,7 +121,8 @@ impl Collector {
         let [open, high, low, close, mut volume] = row.values;
         if let Some(reason) = row.unclear {
             self.refused.unclear += 1;
-            self.name(place, format!("{reason}; the row is kept apart"));
+            let reason = format!("{reason}; the row is kept apart");
+            name_line(&mut self.refused.first_unclear, place, reason);
             volume = f64::NAN;
         }
         let bar = Bar {
@@ -191,5 +184,16 @@ impl Collector {
         let session = session.map_err(|error| error.to_string())?;
         self.sessions.insert(symbol.clone(), session);
         Ok((session, ts_us))
+    }
+}
+
+/// Notes a line with its reason, while there is room.
+fn name_line(named: &mut Vec<RefusedLine>, place: RowPlace<'_>, reason: String) {
+    if named.len() < NAMED_LINES {
+        named.push(RefusedLine {
+            file: place.file.to_owned(),
+            line: place.line,
+            reason,
+        });
     }
 }

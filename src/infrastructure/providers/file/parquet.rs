@@ -11,6 +11,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, TimeUnit as 
 use chrono::DateTime;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::ReadError;
 use super::collector::{Collector, RawRow};
@@ -25,6 +27,29 @@ const ROWS_PER_BATCH: usize = 8_192;
 
 /// Bytes that one column of a row group may unfold to: a few tens of millions of values.
 const MOST_COLUMN_BYTES: i64 = 512 << 20;
+
+/// Why a column of a row group is not read, in words: it is too large, or packed in a way whose reader unfolds all that there
+/// is before it looks at the size that the page claims.
+fn refusal_of(chunk: &ColumnChunkMetaData) -> Option<String> {
+    let column = chunk.column_path();
+    match chunk.compression() {
+        Compression::UNCOMPRESSED
+        | Compression::SNAPPY
+        | Compression::LZ4_RAW
+        | Compression::ZSTD(_) => {}
+        packed => {
+            return Some(format!(
+                "column {column} is packed with {packed}; read are Snappy, Zstandard, LZ4_RAW and plain columns"
+            ));
+        }
+    }
+    let bytes = chunk.uncompressed_size();
+    (bytes > MOST_COLUMN_BYTES).then(|| {
+        format!(
+            "column {column} unfolds to {bytes} bytes in one row group, the limit is {MOST_COLUMN_BYTES}"
+        )
+    })
+}
 
 /// Reads a file.
 pub(super) fn read(
@@ -68,14 +93,8 @@ fn read_rows(
         let columns = group.columns().iter().enumerate();
         let mut needed_chunks =
             columns.filter(|(leaf, _)| needed.contains(&described.get_column_root_idx(*leaf)));
-        if let Some((_, chunk)) =
-            needed_chunks.find(|(_, chunk)| chunk.uncompressed_size() > MOST_COLUMN_BYTES)
-        {
-            let reason = format!(
-                "column {} unfolds to {} bytes in one row group, the limit is {MOST_COLUMN_BYTES}",
-                chunk.column_path(),
-                chunk.uncompressed_size()
-            );
+        let refused = needed_chunks.find_map(|(_, chunk)| refusal_of(chunk));
+        if let Some(reason) = refused {
             return Err(ReadError::malformed(path, reason));
         }
     }

@@ -59,7 +59,8 @@ fn bad_lines_are_named_and_cost_no_neighbour() {
          {OPEN_US},MSFT,1,2,0.5,1.5,10,many,\n"
     );
     let (mut spool, refused, _) = collect(&options(SymbolSource::Usual), &text).unwrap();
-    let lines: Vec<u64> = refused.first.iter().map(|line| line.line).collect();
+    let named: Vec<_> = refused.first.iter().chain(&refused.first_unclear).collect();
+    let lines: Vec<u64> = named.iter().map(|line| line.line).collect();
     assert_eq!((refused.lines, refused.unclear), (3, 2));
     assert_eq!(lines, [3, 4, 5, 7, 8]);
     for (line, words) in [
@@ -67,7 +68,7 @@ fn bad_lines_are_named_and_cost_no_neighbour() {
         (3, "`x` is no number"),
         (4, "`many` is no whole"),
     ] {
-        assert!(refused.first[line].reason.contains(words), "{refused:?}");
+        assert!(named[line].reason.contains(words), "{refused:?}");
     }
     let rows = rows(&mut spool);
     assert_eq!(rows.len(), 3);
