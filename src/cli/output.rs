@@ -4,6 +4,7 @@ mod human;
 mod json;
 mod table;
 mod terminal;
+mod wrap;
 
 use std::io::{self, Write};
 
@@ -13,6 +14,7 @@ use thiserror::Error;
 pub use human::{counted, human_bytes, human_duration, with_thousands};
 pub use table::table_width;
 pub use terminal::escape_for_terminal;
+pub use wrap::{LongWords, wrapped, wrapped_lines};
 
 use json::JsonRows;
 use table::TableRows;

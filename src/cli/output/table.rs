@@ -3,6 +3,7 @@
 use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 
 use super::terminal::escape_for_terminal;
+use super::wrap::{LongWords, wrapped};
 use super::{Value, with_thousands};
 
 /// Rows that are shown at most: nobody reads more, and they are held in memory.
@@ -143,7 +144,7 @@ impl TableRows {
             return false;
         }
         for row in &mut self.rows {
-            row[longest] = wrapped(&row[longest], room).join("\n");
+            row[longest] = wrapped(&row[longest], room, LongWords::Broken).join("\n");
         }
         true
     }
@@ -160,7 +161,8 @@ impl TableRows {
             .saturating_sub(name_width + 2)
             .max(1);
         // Long texts go on below themselves; numbers and dates are shorter than any terminal.
-        let value = |cell: &str| wrapped(cell, room).join(&format!("\n{:name_width$}  ", ""));
+        let below = format!("\n{:name_width$}  ", "");
+        let value = |cell: &str| wrapped(cell, room, LongWords::Broken).join(&below);
         let record = |row: &Vec<String>| -> String {
             let cells = self.columns.iter().zip(row);
             cells
@@ -184,32 +186,6 @@ enum Spacing {
     Wide,
     /// One blank, the words of the header one below the other.
     Close,
-}
-
-/// Lines of at most `room` characters, broken at blanks; a word that is longer is broken where it must be.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let mut word: Vec<char> = word.chars().collect();
-        let line = lines.last_mut().map(|line| (line.chars().count(), line));
-        if let Some((length, line)) = line {
-            let blank = usize::from(length > 0);
-            if length + blank + word.len() <= room {
-                line.extend(std::iter::repeat_n(' ', blank));
-                line.extend(word);
-                continue;
-            }
-        }
-        while word.len() > room {
-            let rest = word.split_off(room);
-            lines.push(std::mem::replace(&mut word, rest).into_iter().collect());
-        }
-        lines.push(word.into_iter().collect());
-    }
-    if lines.len() > 1 && lines[0].is_empty() {
-        lines.remove(0);
-    }
-    lines
 }
 
 /// How narrow a table of these rows can be when no cell is broken.
