@@ -134,8 +134,8 @@ fn header(chart: &Chart, merged: usize, width: usize) -> Vec<String> {
         frame,
         chart.range(),
     ];
-    if let Some((last, change)) = chart.last_price() {
-        parts.push(format!("last {last} {change:+.2} %"));
+    if let Some(last) = chart.last_price() {
+        parts.push(format!("{} {}", last.price, last.change_words()));
     }
     wrapped(&parts, "  ", width)
 }

@@ -34,11 +34,9 @@ fn missing_text(chart: &Chart) -> String {
     }
 }
 
-/// The last price and its change, `187.12 (+1.34 %)`; empty without bars.
+/// The last price and its change, `187.12 (+1.34 % since Jul 01)`; empty without bars.
 fn last_text(chart: &Chart) -> String {
-    chart
-        .last_price()
-        .map_or_else(String::new, |(last, change)| {
-            format!("{last} ({change:+.2}\u{a0}%)")
-        })
+    chart.last_price().map_or_else(String::new, |last| {
+        format!("{} ({})", last.price, last.change_words())
+    })
 }
