@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::HeldArgs;
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
-use super::output::{Value, counted, with_thousands};
+use super::output::{Value, counted};
 use super::session::CliSession;
 use super::symbols::read_legal_symbols;
 use crate::domain::gaps::GapReason;
@@ -130,7 +130,7 @@ fn totals(gaps: &[SeriesGap]) -> String {
             .filter(|found| found.gap.reason == reason)
             .map(|found| u64::from(found.gap.minutes))
             .sum();
-        (minutes > 0).then(|| format!("{} minutes {reason}", with_thousands(minutes)))
+        (minutes > 0).then(|| format!("{} {reason}", counted(minutes, "minute")))
     });
     let words: Vec<String> = words.collect();
     let count = counted(u64::try_from(gaps.len()).unwrap_or(u64::MAX), "gap");

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use crate::domain::with_thousands;
+
 /// The counts that are not 0 with their words, `12 not asked, 3 no trade`.
 pub(crate) fn listing(counts: &[u64], words: &[&str]) -> String {
     let parts: Vec<_> = (counts.iter().zip(words).rev())
@@ -78,14 +80,7 @@ pub(crate) struct Grouped(pub(crate) u64);
 
 impl Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                f.write_char(',')?;
-            }
-            f.write_char(digit)?;
-        }
-        Ok(())
+        f.write_str(&with_thousands(self.0))
     }
 }
 

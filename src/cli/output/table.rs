@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle}
 
 use super::terminal::escape_for_terminal;
 use super::wrap::{LongWords, wrapped};
-use super::{Value, with_thousands};
+use super::{Value, counted};
 
 /// Rows that are shown at most: nobody reads more, and they are held in memory.
 const MOST_ROWS: usize = 10_000;
@@ -198,9 +198,6 @@ pub fn table_width(columns: &[&str], rows: &[Vec<Value>]) -> usize {
 fn note_of_rows_left_out(rows: u64) -> String {
     match rows {
         0 => String::new(),
-        rows => format!(
-            "({} more rows; --format csv shows all)\n",
-            with_thousands(rows)
-        ),
+        rows => format!("({}; --format csv shows all)\n", counted(rows, "more row")),
     }
 }

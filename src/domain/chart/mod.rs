@@ -18,6 +18,7 @@ use chrono::Datelike as _;
 use super::calendar::Calendar;
 use super::dataset::Dataset;
 use super::gaps::GapReason;
+use super::number::with_thousands;
 use super::session::{Segment, SessionDate};
 use super::symbol::Symbol;
 use super::timeframe::Timeframe;
@@ -207,7 +208,7 @@ impl MissingMinutes {
         let words = GapReason::ALL
             .into_iter()
             .filter(|&reason| self.of(reason) > 0)
-            .map(|reason| format!("{} {reason}", self.of(reason)));
+            .map(|reason| format!("{} {reason}", with_thousands(self.of(reason).into())));
         words.collect::<Vec<_>>().join(", ")
     }
 }

@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{
-    FormattedDuration, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar,
+    FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar,
 };
 use terminal_size::terminal_size_of;
 
 use super::shown;
 use crate::domain::ports::EventSubscriber;
-use crate::domain::{Event, Symbol};
+use crate::domain::{Event, Symbol, counted, with_thousands};
 
 /// How often the line shows that it is alive.
 const TICK: Duration = Duration::from_millis(120);
@@ -236,23 +236,26 @@ impl Tally {
         }
         if let Some((done, steps, what)) = self.steps {
             let mut parts = vec![Part::Whole(format!("{done}/{steps} {what}"))];
-            let rows = || Part::Whole(format!("{} rows", HumanCount(self.rows)));
+            let rows = || Part::Whole(counted(self.rows, "row"));
             parts.push(wait.unwrap_or_else(rows));
             if self.warnings > 0 {
-                parts.push(Part::Whole(format!("{} failed", HumanCount(self.warnings))));
+                parts.push(Part::Whole(format!(
+                    "{} failed",
+                    with_thousands(self.warnings)
+                )));
             }
             return parts;
         }
         let mut parts = vec![
             Part::Whole(format!("{}/{} symbols", self.committed.len(), self.symbols)),
-            Part::Whole(format!("{} rows", HumanCount(self.rows))),
+            Part::Whole(counted(self.rows, "row")),
         ];
         match wait {
             Some(wait) => parts.push(wait),
             None => parts.extend(self.what_is_left(elapsed).into_iter().map(Part::Whole)),
         }
         if self.warnings > 0 {
-            let warnings = format!("{} warnings", HumanCount(self.warnings));
+            let warnings = counted(self.warnings, "warning");
             parts.push(Part::Whole(warnings));
         }
         parts
@@ -264,9 +267,9 @@ impl Tally {
             parts.push(format!("{} left", FormattedDuration(time_left)));
         }
         let requests_left = self.requests.saturating_sub(self.pages);
-        parts.push(format!("{} requests left", HumanCount(requests_left)));
+        parts.push(format!("{} left", counted(requests_left, "request")));
         if let Some(rate) = per_second(self.rows, elapsed) {
-            parts.push(format!("{} rows/s", HumanCount(rate)));
+            parts.push(format!("{} rows/s", with_thousands(rate)));
         }
         parts
     }
