@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
 use super::args::Arguments;
 use super::exit::{CliError, Exit};
@@ -91,17 +92,72 @@ fn render(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<(
         .get_display_name()
         .unwrap_or(command.get_name())
         .to_owned();
-    let mut roff = Vec::new();
-    Man::new(command.clone())
-        .manual("MarketPipe")
-        .source(concat!("marketpipe ", env!("CARGO_PKG_VERSION")))
-        .date("")
-        .render(&mut roff)?;
-    pages.push((name, roff));
+    pages.push((name, page(command)?));
     command
         .get_subcommands()
         .filter(|command| !command.is_hide_set())
         .try_for_each(|command| render(command, pages))
+}
+
+/// The page of one command, its sections in the usual order.
+fn page(command: &Command) -> io::Result<Vec<u8>> {
+    let man = Man::new(command.clone())
+        .manual("MarketPipe")
+        .source(concat!("marketpipe ", env!("CARGO_PKG_VERSION")))
+        .date("");
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    if command
+        .get_arguments()
+        .any(|argument| !argument.is_hide_set())
+    {
+        man.render_options_section(&mut page)?;
+    }
+    if command
+        .get_subcommands()
+        .any(|command| !command.is_hide_set())
+    {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(help) = command.get_after_help() {
+        sections_of(&help.to_string()).to_writer(&mut page)?;
+    }
+    if command.get_version().is_some() {
+        man.render_version_section(&mut page)?;
+    }
+    Ok(page)
+}
+
+/// What the help shows after the flags, as sections: a list under its own name, line for line, so that commands can be
+/// copied; sentences as notes.
+fn sections_of(help: &str) -> Roff {
+    let mut roff = Roff::new();
+    let mut has_notes = false;
+    for paragraph in help.split("\n\n") {
+        let (first, lines) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        if let Some(heading) = first.strip_suffix(':').filter(|_| !lines.is_empty()) {
+            roff.control("SH", [heading.to_uppercase().as_str()]);
+            roff.control("nf", []);
+            for line in lines.lines() {
+                roff.text([roman(line.trim_start())]);
+            }
+            roff.control("fi", []);
+            has_notes = false;
+            continue;
+        }
+        let section = if has_notes {
+            ("PP", None)
+        } else {
+            ("SH", Some("NOTES"))
+        };
+        roff.control(section.0, section.1);
+        roff.text([roman(paragraph)]);
+        has_notes = true;
+    }
+    roff
 }
 
 fn print(text: &[u8]) -> Result<Exit, CliError> {
@@ -128,12 +184,23 @@ mod tests {
         for (name, roff) in &pages {
             let text = String::from_utf8_lossy(roff);
             assert!(text.contains(".TH "), "{name}");
-            let examples = text.split("Examples:").nth(1).unwrap_or_default();
+            let examples = text.split(".SH EXAMPLES\n.nf\n").nth(1);
+            let examples = examples.and_then(|text| text.split("\n.fi\n").next());
+            let examples = examples.unwrap_or_default();
             let has_subcommands = text.contains(".SH SUBCOMMANDS");
             assert!(
                 examples.matches("marketpipe").count() >= 2 || has_subcommands,
                 "{name} has fewer than two examples"
             );
+            assert!(!text.contains(".SH EXTRA"), "{name}");
         }
+    }
+
+    #[test]
+    fn examples_keep_their_lines_and_sentences_are_notes() {
+        let help = "Examples:\n  marketpipe a\n  marketpipe b\n\nA sentence.\n\nAnother: one.";
+        let roff = sections_of(help).to_roff();
+        let expected = ".SH EXAMPLES\n.nf\nmarketpipe a\nmarketpipe b\n.fi\n.SH NOTES\nA sentence.\n.PP\nAnother: one.\n";
+        assert_eq!(roff, expected);
     }
 }
