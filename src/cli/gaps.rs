@@ -37,6 +37,10 @@ pub(super) struct GapsArgs {
     pub(super) min_minutes: u32,
 }
 
+/// The reasons as words that a shell does not take apart.
+pub(super) const REASONS: [&str; GapReason::ALL.len()] =
+    ["no-trade", "not-asked", "quarantined", "not-entitled"];
+
 fn read_reason(text: &str) -> Result<GapReason, String> {
     let named = GapReason::ALL
         .into_iter()
@@ -166,6 +170,12 @@ fn row(found: &SeriesGap) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_can_be_given_as_one_word() {
+        let read = REASONS.map(|reason| read_reason(reason).unwrap());
+        assert!(GapReason::ALL.iter().all(|reason| read.contains(reason)));
+    }
 
     #[test]
     fn reasons_are_read_as_people_write_them() {
