@@ -262,6 +262,18 @@ fn row(report: &AggregationReport) -> Vec<Value> {
     ]
 }
 
+/// What is said before derived bars are read that are not up to date.
+pub(super) fn stale_note(files: usize) -> String {
+    let are = match files {
+        1 => "is missing or older than its minutes",
+        _ => "are missing or older than their minutes",
+    };
+    format!(
+        "note: {} {are}; `marketpipe aggregate` mends that",
+        counted(as_u64(files), "derived file")
+    )
+}
+
 fn count(count: usize) -> Value {
     Value::UInt(as_u64(count))
 }
@@ -283,15 +295,15 @@ fn render(report: &AggregationReport) -> String {
         });
     } else {
         lines.push(format!(
-            "aggregated {} in {}: {} written ({} rows, {}), {} unchanged, {} were up to date; {} minutes read",
+            "aggregated {} in {}: {} written ({}, {}), {} unchanged, {} up to date; {} read",
             counted(as_u64(report.years_done), "symbol-year"),
             human_duration(report.elapsed),
             counted(as_u64(report.files_written), "file"),
-            with_thousands(report.rows),
+            counted(report.rows, "row"),
             human_bytes(report.bytes),
             with_thousands(as_u64(report.files_unchanged)),
             with_thousands(as_u64(report.files_fresh)),
-            with_thousands(report.minutes_read),
+            counted(report.minutes_read, "minute"),
         ));
     }
     for failure in report.failures.iter().take(NAMED_FAILURES) {
@@ -307,7 +319,10 @@ fn render(report: &AggregationReport) -> String {
     }
     if report.failures.len() > NAMED_FAILURES {
         let more = report.failures.len() - NAMED_FAILURES;
-        lines.push(format!("failed: {more} more; -v names them"));
+        lines.push(format!(
+            "failed: {} more; -v names them",
+            with_thousands(as_u64(more))
+        ));
     }
     if report.years_not_done > 0 {
         lines.push(format!(
@@ -340,13 +355,17 @@ fn check(
         .aggregation_runner(stores, engine, session.events());
     let report = runner.check(request, sample, &stopping.signal)?;
     session.say(&format!(
-        "checked {} of {}, {} rows: {}",
+        "checked {} of {}, {}: {}",
         with_thousands(as_u64(report.checked)),
         counted(as_u64(report.partitions), "derived file"),
-        with_thousands(report.rows),
+        counted(report.rows, "row"),
         match report.findings.len() {
             0 => "all are what their minutes give".to_owned(),
-            findings => format!("{findings} are not what their minutes give"),
+            1 => "one is not what its minutes give".to_owned(),
+            findings => format!(
+                "{} are not what their minutes give",
+                with_thousands(as_u64(findings))
+            ),
         }
     ));
     let has_findings = !report.findings.is_empty();

@@ -13,7 +13,7 @@ use super::exit::{CliError, Exit};
 use super::fake_alpaca::{made_up_bars, tape_bars};
 use super::ingest::{IngestArgs, order_of};
 use super::order::RunLimits;
-use super::output::with_thousands;
+use super::output::{LongWords, with_thousands, wrapped, wrapped_lines};
 use super::session::{CliSession, terminal_width};
 use super::sparkline::sparkline;
 use super::summary;
@@ -56,6 +56,9 @@ const CANDLES: (&str, &str) = ("2024-07-01", "2024-07-03");
 
 const CHART_WIDTH: usize = 60;
 
+/// Columns where there is no terminal.
+const PIPE_WIDTH: usize = 80;
+
 /// Characters beside a line of prices: symbol, first, last, number of minutes.
 const BESIDE_CHART: usize = 52;
 
@@ -76,17 +79,26 @@ pub(super) fn run(session: &CliSession, args: &DemoArgs) -> Result<Exit, CliErro
     say(
         &demo,
         &format!(
-            "1. A server on {} speaks Alpaca's protocol: {SYMBOLS}, {FIRST} to {LAST},",
+            "1. A server on {} speaks Alpaca's protocol",
             server.base_url()
         ),
     );
     say(
         &demo,
-        "   with a rate limit hit, a half day, a holiday, half an hour missing and one impossible bar.\n",
+        &format!(
+            "   It has {SYMBOLS} from {FIRST} to {LAST}: with a half day, a holiday, half an hour missing and one impossible \
+             bar. Its rate limit stops the first request.\n"
+        ),
     );
-    say(&demo, "2. First ingest");
+    say(&demo, "2. An ingest");
     let first = ingest_once(&demo, &symbols)?;
     say(&demo, &summary::render(&first));
+    if first.job.is_none() {
+        say(
+            &demo,
+            "  An earlier demo has fetched all of it: the server is not asked, and no limit met.",
+        );
+    }
     say(&demo, "\n3. The same ingest again: nothing is asked twice");
     let second = ingest_once(&demo, &symbols)?;
     say(&demo, &summary::render(&second));
@@ -268,10 +280,8 @@ fn draw_candles(session: &CliSession, stores: &Stores, page: &Path) -> Result<()
         })
     };
     let days = Series::open(session, stores, &request(CANDLES.0, CANDLES.1)?)?;
-    say(
-        session,
-        chart::picture(session, &chart::fitting(&days, None)?).trim_end(),
-    );
+    let picture = chart::picture(session, &chart::fitting(&days, None)?);
+    show(session, picture.trim_end());
     let everything = Series::open(session, stores, &request(FIRST, LAST)?)?;
     chart::write_page(&everything, None, page)?;
     say(
@@ -288,11 +298,7 @@ fn indented(text: &str) -> String {
 }
 
 fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(), CliError> {
-    let width = terminal_width().map_or(CHART_WIDTH, |width| {
-        usize::from(width)
-            .saturating_sub(BESIDE_CHART)
-            .clamp(8, CHART_WIDTH)
-    });
+    let width = width().saturating_sub(BESIDE_CHART).clamp(8, CHART_WIDTH);
     for symbol in symbols {
         let selection = BarSelection {
             symbols: vec![symbol.clone()],
@@ -324,20 +330,59 @@ fn draw(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Result<(),
 }
 
 fn next_steps(folder: &Path) -> String {
-    let folder = folder.display();
+    let ours = format!("marketpipe --data-dir {}", folder.display());
+    let days = format!("--start {FIRST} --end {LAST}");
+    let in_demo = [
+        format!("{ours} chart {GAP_SYMBOL} --timeframe 5m"),
+        format!("{ours} query \"from bars_1d order by all\""),
+        format!("{ours} validate --html report.html"),
+    ];
+    let with_account = format!("marketpipe ingest --symbols AAPL,MSFT {days}");
     format!(
-        "\nThe lake is in {folder}. Try:\n  \
-         marketpipe --data-dir {folder} chart {GAP_SYMBOL} --start {GAP_SESSION} --end {GAP_SESSION} --timeframe 5m\n  \
-         marketpipe --data-dir {folder} query \"select symbol, session_date, open, high, low, close, volume, minutes from bars_1d order by all\"\n  \
-         marketpipe --data-dir {folder} validate --html report.html\n\
-         With an account: export APCA_API_KEY_ID and APCA_API_SECRET_KEY, then\n  \
-         marketpipe ingest --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-05"
+        "\nThe lake is in {}. Try:\n{}\n\
+         With an account: export APCA_API_KEY_ID and APCA_API_SECRET_KEY, then\n{}",
+        folder.display(),
+        in_demo.map(|line| command(&line, width())).join("\n"),
+        command(&with_account, width())
     )
+}
+
+/// A command on as many lines as the width demands, to be copied as it stands.
+fn command(words: &str, width: usize) -> String {
+    // The indentation, and a backslash where the line goes on.
+    let room = width.saturating_sub(6).max(1);
+    let lines = wrapped(words, room, LongWords::Whole);
+    format!("  {}", lines.join(" \\\n    "))
+}
+
+/// Columns for the demo's words.
+fn width() -> usize {
+    terminal_width().map_or(PIPE_WIDTH, usize::from)
 }
 
 /// The demo speaks on stdout: its words are what was asked for.
 fn say(session: &CliSession, text: &str) {
+    show(session, &wrapped_lines(text, width()));
+}
+
+/// Shows lines as they are.
+fn show(session: &CliSession, lines: &str) {
     if !session.global.quiet {
-        _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{text}\n").as_bytes());
+        _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{lines}\n").as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_too_long_goes_on_after_a_backslash() {
+        let line = "marketpipe --data-dir /tmp/tour chart DEMOB";
+        assert_eq!(command(line, 80), format!("  {line}"));
+        assert_eq!(
+            command(line, 30),
+            "  marketpipe --data-dir \\\n    /tmp/tour chart DEMOB"
+        );
     }
 }

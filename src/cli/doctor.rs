@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{CliError, Exit};
-use super::output::{OutputFormat, Value, counted, escape_for_terminal};
+use super::output::{OutputFormat, Value, counted, escape_for_terminal, with_thousands};
 use super::session::{CliSession, terminal_width};
 use crate::app::Rebuilt;
-use crate::domain::{Check, Diagnosis, Health};
+use crate::domain::{Check, Diagnosis, Health, PartitionKey};
 use crate::infrastructure::lake::Reconciled;
 
 /// What the help shows after the flags.
@@ -150,16 +150,14 @@ fn tell_rebuilt(session: &CliSession, rebuilt: &Rebuilt) {
         ));
     }
     let files = &rebuilt.files;
+    let is_aside = |key: &PartitionKey| files.set_aside.iter().any(|aside| aside.key == *key);
+    let gone = files.withdrawn.iter().filter(|key| !is_aside(key)).count();
     session.say(&format!(
         "{} as the catalog said, {} taken into it, {} set aside, {} gone",
         counted(files.kept as u64, "file"),
-        files.adopted.len(),
-        files.set_aside.len(),
-        files
-            .withdrawn
-            .iter()
-            .filter(|key| files.set_aside.iter().all(|aside| aside.key != **key))
-            .count(),
+        with_thousands(files.adopted.len() as u64),
+        with_thousands(files.set_aside.len() as u64),
+        with_thousands(gone as u64),
     ));
     tell_moved_and_left(session, files);
     if files.kept + files.adopted.len() == 0 && !files.withdrawn.is_empty() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::aggregate::stale_note;
 use super::args::{HeldArgs, TimeLabel};
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
@@ -284,13 +285,13 @@ fn note_stale(
             .app
             .stale_files(stores, vec![args.timeframe], selection, session.events())?;
     if stale > 0 {
-        session.insist(&format!(
-            "note: {} of {} missing or older than their minutes; `marketpipe aggregate` makes them",
-            counted(u64::try_from(stale).unwrap_or(u64::MAX), "file"),
-            args.timeframe
-        ));
+        session.insist(&stale_note(stale));
     }
     Ok(())
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn tell_missing(session: &CliSession, missing: &Missing, absent: &[&Symbol]) {
@@ -298,7 +299,8 @@ fn tell_missing(session: &CliSession, missing: &Missing, absent: &[&Symbol]) {
         session.insist(&format!("missing: nothing is kept of {symbol}"));
     }
     if absent.len() > NAMED {
-        session.insist(&format!("missing: {} more symbols", absent.len() - NAMED));
+        let more = counted(as_u64(absent.len() - NAMED), "more symbol");
+        session.insist(&format!("missing: {more}"));
     }
     for line in missing.lines().take(NAMED) {
         session.insist(&format!("missing: {line}"));
@@ -306,7 +308,8 @@ fn tell_missing(session: &CliSession, missing: &Missing, absent: &[&Symbol]) {
     let more = missing.lines().skip(NAMED).count();
     if more > 0 {
         session.insist(&format!(
-            "missing: {more} more ranges; `marketpipe gaps` shows all"
+            "missing: {}; `marketpipe gaps` shows all",
+            counted(as_u64(more), "more range")
         ));
     }
 }
@@ -338,7 +341,7 @@ fn nothing_found(args: &ExportArgs, dataset: &Dataset, absent: &[&Symbol]) -> Cl
 }
 
 fn summary(written: &Written, missing: &Missing) -> String {
-    let mut words = format!("{} rows", with_thousands(written.rows));
+    let mut words = counted(written.rows, "row");
     if let Some((files, bytes)) = written.files {
         words = format!(
             "{words} in {}, {}",

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::exit::{CliError, Exit};
+use super::output::counted;
 use super::session::CliSession;
 use super::stopping::wait_for_end;
 use super::symbols::read_legal_symbols;
@@ -52,11 +53,9 @@ pub(super) fn run(session: &CliSession, args: &FakeAlpacaArgs) -> Result<Exit, C
             .map_err(|error| CliError::new(Exit::Usage, format!("{flag}: {error}")))
     };
     let (first, last) = (date("--start", &args.start)?, date("--end", &args.end)?);
+    let named = counted(u64::try_from(symbols.len()).unwrap_or(u64::MAX), "symbol");
     if last < first || symbols.is_empty() {
-        let message = format!(
-            "nothing to serve: {} symbols from {first} to {last}",
-            symbols.len()
-        );
+        let message = format!("nothing to serve: {named} from {first} to {last}");
         return Err(CliError::new(Exit::Usage, message));
     }
     let mut tape = Tape::new();
@@ -82,9 +81,8 @@ pub(super) fn run(session: &CliSession, args: &FakeAlpacaArgs) -> Result<Exit, C
         )
     })?;
     let text = format!(
-        "serving made-up bars of {} symbols from {first} to {last}; Ctrl-C ends it\n\
+        "serving made-up bars of {named} from {first} to {last}; Ctrl-C ends it\n\
          export MARKETPIPE_ALPACA_URL={} APCA_API_KEY_ID={FAKE_KEY_ID} APCA_API_SECRET_KEY={FAKE_SECRET}\n",
-        symbols.len(),
         server.base_url()
     );
     _ = std::io::stderr().write_all(text.as_bytes());

@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::HeldArgs;
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
-use super::output::{Value, counted, with_thousands};
+use super::output::{Value, counted};
 use super::session::CliSession;
 use super::symbols::read_legal_symbols;
 use crate::domain::gaps::GapReason;
@@ -36,6 +36,10 @@ pub(super) struct GapsArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) min_minutes: u32,
 }
+
+/// The reasons as words that a shell does not take apart.
+pub(super) const REASONS: [&str; GapReason::ALL.len()] =
+    ["no-trade", "not-asked", "quarantined", "not-entitled"];
 
 fn read_reason(text: &str) -> Result<GapReason, String> {
     let named = GapReason::ALL
@@ -130,7 +134,7 @@ fn totals(gaps: &[SeriesGap]) -> String {
             .filter(|found| found.gap.reason == reason)
             .map(|found| u64::from(found.gap.minutes))
             .sum();
-        (minutes > 0).then(|| format!("{} minutes {reason}", with_thousands(minutes)))
+        (minutes > 0).then(|| format!("{} {reason}", counted(minutes, "minute")))
     });
     let words: Vec<String> = words.collect();
     let count = counted(u64::try_from(gaps.len()).unwrap_or(u64::MAX), "gap");
@@ -166,6 +170,12 @@ fn row(found: &SeriesGap) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_reason_can_be_given_as_one_word() {
+        let read = REASONS.map(|reason| read_reason(reason).unwrap());
+        assert!(GapReason::ALL.iter().all(|reason| read.contains(reason)));
+    }
 
     #[test]
     fn reasons_are_read_as_people_write_them() {

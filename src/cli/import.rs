@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::args::{LimitArgs, TimeLabel};
 use super::exit::{CliError, Exit};
 use super::order::{FollowUp, RunLimits, Work};
-use super::output::{counted, with_thousands};
+use super::output::counted;
 use super::session::CliSession;
 use crate::domain::causes::with_causes;
 use crate::domain::dataset::{ADJUSTMENTS, read_adjustment};
@@ -278,8 +278,8 @@ fn tell_refused(session: &CliSession, provider: &FileProvider) {
     }
     if provider.filled_rows() > 0 {
         session.say(&format!(
-            "{} filled rows left out: they are no bars",
-            with_thousands(provider.filled_rows())
+            "{} left out: what is filled is no bar",
+            counted(provider.filled_rows(), "filled row")
         ));
     }
 }
@@ -303,7 +303,8 @@ fn words_of(args: &ImportArgs, dataset: &Dataset) -> String {
         .map(|path| path.display().to_string());
     let mut words = format!("import {dataset} {}", names.collect::<Vec<_>>().join(" "));
     if args.files.len() > NAMED {
-        words = format!("{words} and {} more files", args.files.len() - NAMED);
+        let more = u64::try_from(args.files.len() - NAMED).unwrap_or(u64::MAX);
+        words = format!("{words} and {}", counted(more, "more file"));
     }
     words
 }

@@ -10,7 +10,7 @@ use super::args::LimitArgs;
 use super::exit::{CliError, Exit};
 use super::metrics_serve;
 use super::order::{AskAgain, FollowUp, IngestOrder, RunLimits};
-use super::output::{Value, human_bytes, with_thousands};
+use super::output::{Value, counted, human_bytes, with_thousands};
 use super::session::CliSession;
 use super::symbols::{SymbolList, read_symbols};
 use crate::domain::Symbol;
@@ -171,18 +171,22 @@ fn show_plan(session: &CliSession, order: &IngestOrder) -> Result<Exit, CliError
     let pace = match profile.requests_per_minute {
         None => "without a rate limit".to_owned(),
         Some(limit) => match requests.div_ceil(u64::from(limit.max(1))) {
-            0 | 1 => format!("a minute at most at {limit} requests a minute"),
+            0 | 1 => format!(
+                "a minute at most at {} a minute",
+                counted(limit.into(), "request")
+            ),
             minutes => format!(
-                "{} minutes at {limit} requests a minute",
-                with_thousands(minutes)
+                "{} minutes at {} a minute",
+                with_thousands(minutes),
+                counted(limit.into(), "request")
             ),
         },
     };
     session.say(&format!(
-        "plan: {} requests in {} units, about {} rows, {} to download, {} in the lake, {pace}",
-        with_thousands(requests),
-        with_thousands(as_u64(plan.units.len())),
-        with_thousands(plan.expected_rows()),
+        "plan: {} in {}, about {}, {} to download, {} in the lake, {pace}",
+        counted(requests, "request"),
+        counted(as_u64(plan.units.len()), "unit"),
+        counted(plan.expected_rows(), "row"),
         human_bytes(plan.expected_wire_bytes()),
         human_bytes(plan.expected_lake_bytes()),
     ));

@@ -8,7 +8,7 @@ use super::args::LimitArgs;
 use super::dates::read_age;
 use super::exit::{CliError, Exit};
 use super::order::{IngestOrder, RunLimits};
-use super::output::Value;
+use super::output::{Value, counted, with_thousands};
 use super::session::CliSession;
 use crate::app::Stores;
 use crate::domain::instant::format_utc;
@@ -222,9 +222,16 @@ fn prune(session: &CliSession, older_than: Duration) -> Result<Exit, CliError> {
     let pruned = stores.jobs.prune_jobs(before_us)?;
     let kept = match pruned.kept {
         0 => String::new(),
-        kept => format!("; {kept} stay because quarantine or revisions refer to them"),
+        1 => "; one stays because quarantine or revisions refer to it".to_owned(),
+        kept => format!(
+            "; {} stay because quarantine or revisions refer to them",
+            with_thousands(kept)
+        ),
     };
-    session.say(&format!("{} jobs are forgotten{kept}", pruned.deleted));
+    session.say(&format!(
+        "forgotten: {}{kept}",
+        counted(pruned.deleted, "job")
+    ));
     Ok(Exit::Done)
 }
 
@@ -262,15 +269,15 @@ fn describe(job: &IngestionJob) -> String {
         .map(|message| format!("\n  {message}"))
         .unwrap_or_default();
     format!(
-        "job {} {}: {}\n  started {}, {finished}\n  {} rows new, {} revised, {} quarantined; {} requests, {} retries{message}",
+        "job {} {}: {}\n  started {}, {finished}\n  {} new, {} revised, {} quarantined; {} ({} repeated){message}",
         job.id(),
         job.state(),
         job.request(),
         format_utc(job.created_at_us()),
-        counts.rows_new,
-        counts.rows_revised,
-        counts.rows_quarantined,
-        counts.requests,
-        counts.retries,
+        counted(counts.rows_new, "row"),
+        with_thousands(counts.rows_revised),
+        with_thousands(counts.rows_quarantined),
+        counted(counts.requests, "request"),
+        with_thousands(counts.retries),
     )
 }

@@ -4,15 +4,18 @@ mod human;
 mod json;
 mod table;
 mod terminal;
+mod wrap;
 
 use std::io::{self, Write};
 
 use clap::ValueEnum;
 use thiserror::Error;
 
-pub use human::{counted, human_bytes, human_duration, with_thousands};
+pub use crate::domain::{counted, with_thousands};
+pub use human::{human_bytes, human_duration};
 pub use table::table_width;
 pub use terminal::escape_for_terminal;
+pub use wrap::{LongWords, wrapped, wrapped_lines};
 
 use json::JsonRows;
 use table::TableRows;

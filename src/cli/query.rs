@@ -14,8 +14,9 @@ use arrow::datatypes::{
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::Args;
 
+use super::aggregate::stale_note;
 use super::exit::{CliError, Exit};
-use super::output::{OutputError, OutputFormat, RowWriter, Value, human_bytes, with_thousands};
+use super::output::{OutputError, OutputFormat, RowWriter, Value, counted, human_bytes};
 use super::query_file::Destination;
 use super::session::{CliSession, terminal_width};
 use crate::infrastructure::duckdb::{InterruptHandle, QueryError, RowSink};
@@ -78,9 +79,7 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
             .app
             .stale_partitions(stores, &sql, session.events())?;
         if stale > 0 {
-            session.say(&format!(
-                "note: {stale} derived files are missing or older than their minutes; `marketpipe aggregate` makes them"
-            ));
+            session.say(&stale_note(stale));
         }
     }
     let destination = args
@@ -101,8 +100,8 @@ pub(super) fn run(session: &CliSession, args: &QueryArgs) -> Result<Exit, CliErr
                 .write(|sink| query_session.select(&sql, sink))
                 .map(|(rows, bytes)| {
                     session.say(&format!(
-                        "{} rows, {} in {path}",
-                        with_thousands(rows),
+                        "{}, {} in {path}",
+                        counted(rows, "row"),
                         human_bytes(bytes)
                     ));
                 })

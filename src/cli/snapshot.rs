@@ -6,7 +6,7 @@ use chrono::DateTime;
 use clap::{Args, Subcommand};
 
 use super::exit::{CliError, Exit};
-use super::output::{Value, counted, human_bytes, with_thousands};
+use super::output::{Value, counted, human_bytes};
 use super::session::CliSession;
 use crate::domain::instant::format_utc;
 use crate::infrastructure::lake::{Snapshot, SnapshotName};
@@ -87,9 +87,9 @@ fn make(
     let made = session.app.make_snapshot(&name, session.events(), wait)?;
     let made = made.ok_or_else(|| session.nothing_kept())?;
     session.say(&format!(
-        "{}, {} rows, {} in {}; `--data-dir` of it reads the same",
+        "{}, {}, {} in {}; `--data-dir` of it reads the same",
         counted(made.files, "file"),
-        with_thousands(made.rows),
+        counted(made.rows, "row"),
         human_bytes(made.bytes),
         made.folder.display()
     ));

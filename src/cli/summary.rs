@@ -108,8 +108,11 @@ fn problems(report: &IngestReport) -> Vec<String> {
             .collect();
         let symbols: Vec<Symbol> = symbols.into_iter().collect();
         lines.push(format!(
-            "  failed    and {} more parts of {}; `marketpipe gaps --reason 'not asked'` has them all",
-            failures.len() - LISTED_FAILURES,
+            "  failed    and {} of {}; `marketpipe gaps --reason 'not asked'` has them all",
+            counted(
+                u64::try_from(failures.len() - LISTED_FAILURES).unwrap_or(u64::MAX),
+                "more part"
+            ),
             names(&symbols)
         ));
     }
@@ -122,8 +125,8 @@ fn problems(report: &IngestReport) -> Vec<String> {
     let listed = u64::try_from(report.quarantined.len()).unwrap_or(u64::MAX);
     if report.counts.rows_quarantined > listed {
         lines.push(format!(
-            "  apart     and {} more rows: `marketpipe query \"from quarantine\"` has them all",
-            with_thousands(report.counts.rows_quarantined - listed)
+            "  apart     and {}: `marketpipe query \"from quarantine\"` has them all",
+            counted(report.counts.rows_quarantined - listed, "more row")
         ));
     }
     if report.overruled_rows > 0 {

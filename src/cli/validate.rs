@@ -446,7 +446,7 @@ fn scope_words(request: &ValidationRequest) -> String {
             let names: Vec<&str> = request.symbols.iter().map(Symbol::as_str).collect();
             names.join(", ")
         }
-        count => format!("{count} symbols"),
+        count => counted(u64::try_from(count).unwrap_or(u64::MAX), "symbol"),
     };
     match request.sessions {
         Some((first, last)) => format!("{symbols}, sessions {first} to {last}"),
@@ -457,10 +457,10 @@ fn scope_words(request: &ValidationRequest) -> String {
 fn render(report: &ValidationReport, reports: &Reports<'_>, csv: Option<&Path>) -> String {
     let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let mut lines = vec![format!(
-        "checked {} series, {} and {} minutes in {}",
+        "checked {} series, {} and {} in {}",
         with_thousands(as_u64(report.series)),
         counted(report.sessions, "session"),
-        with_thousands(report.minutes),
+        counted(report.minutes, "minute"),
         human_duration(report.elapsed),
     )];
     let missing = report
@@ -495,7 +495,7 @@ fn render(report: &ValidationReport, reports: &Reports<'_>, csv: Option<&Path>) 
     if report.too_incomplete.len() > NAMED {
         lines.push(format!(
             "too incomplete: {} more",
-            report.too_incomplete.len() - NAMED
+            with_thousands(as_u64(report.too_incomplete.len() - NAMED))
         ));
     }
     for (dataset, symbol, reason) in report.failures.iter().take(NAMED) {
@@ -506,13 +506,13 @@ fn render(report: &ValidationReport, reports: &Reports<'_>, csv: Option<&Path>) 
     if report.failures.len() > NAMED {
         lines.push(format!(
             "not checked: {} more; -v names them",
-            report.failures.len() - NAMED
+            with_thousands(as_u64(report.failures.len() - NAMED))
         ));
     }
     if report.series_not_done > 0 {
         lines.push(format!(
-            "stopped: {} series were not checked",
-            report.series_not_done
+            "stopped: {} series not checked",
+            with_thousands(as_u64(report.series_not_done))
         ));
     }
     if let Some(reason) = &report.not_kept {

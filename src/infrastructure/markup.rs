@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use crate::domain::with_thousands;
+
 /// The counts that are not 0 with their words, `12 not asked, 3 no trade`.
 pub(crate) fn listing(counts: &[u64], words: &[&str]) -> String {
     let parts: Vec<_> = (counts.iter().zip(words).rev())
@@ -57,6 +59,51 @@ impl Display for Html<'_> {
     }
 }
 
+/// A sentence inside HTML: what stands between backticks is shown as code, and dates and times are not broken at their
+/// hyphens.
+pub(crate) struct Sentence<'a>(pub(crate) &'a str);
+
+impl Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some((before, code, after)) = next_code(rest) {
+            write_words(f, before)?;
+            write!(f, "<code>{}</code>", Html(code))?;
+            rest = after;
+        }
+        write_words(f, rest)
+    }
+}
+
+/// What stands before the first text between backticks, it, and what comes after.
+fn next_code(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('`')?;
+    let (code, after) = rest.split_once('`')?;
+    Some((before, code, after))
+}
+
+fn write_words(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for word in text.split_inclusive(' ') {
+        if begins_with_date(word) {
+            let blank = word.len() - word.trim_end_matches(' ').len();
+            let (time, blank) = word.split_at(word.len() - blank);
+            write!(f, "<span class=\"time\">{}</span>{blank}", Html(time))?;
+        } else {
+            write!(f, "{}", Html(word))?;
+        }
+    }
+    Ok(())
+}
+
+fn begins_with_date(word: &str) -> bool {
+    let mut bytes = word.bytes();
+    let mut pattern = "dddd-dd-dd".bytes();
+    pattern.all(|sign| match (sign, bytes.next()) {
+        (b'd', Some(byte)) => byte.is_ascii_digit(),
+        (sign, byte) => byte == Some(sign),
+    })
+}
+
 /// A JSON string inside a script element: no character of it can end the element.
 pub(crate) struct Json<'a>(pub(crate) &'a str);
 
@@ -78,14 +125,7 @@ pub(crate) struct Grouped(pub(crate) u64);
 
 impl Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                f.write_char(',')?;
-            }
-            f.write_char(digit)?;
-        }
-        Ok(())
+        f.write_str(&with_thousands(self.0))
     }
 }
 
@@ -110,5 +150,33 @@ impl Display for MissingPercent {
             return f.write_str("under 0.01\u{a0}%");
         }
         Percent(self.0, self.1).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_still_no_tag() {
+        for (text, shown) in [
+            ("`a <b>` & c", "<code>a &lt;b&gt;</code> &amp; c"),
+            ("one ` alone", "one ` alone"),
+            (
+                "`a` and `b` and `",
+                "<code>a</code> and <code>b</code> and `",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(Sentence(text).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn dates_and_times_stay_on_one_line() {
+        assert_eq!(
+            Sentence("at 2024-06-24T16:40:00Z, not 2024-6 or 12-34").to_string(),
+            "at <span class=\"time\">2024-06-24T16:40:00Z,</span> not 2024-6 or 12-34"
+        );
     }
 }

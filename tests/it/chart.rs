@@ -105,7 +105,7 @@ fn sessions_that_were_never_asked_for_are_left_out_and_counted() {
         "{}",
         ran.stdout
     );
-    assert!(ran.stdout.contains("2730 not asked"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("2,730 not asked"), "{}", ran.stdout);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_market_that_never_closes_is_drawn_in_utc_and_a_page_has_its_limit() {
     let minutes = marketpipe(&[&page[..], &["--timeframe", "1m"], &range[..]].concat());
     assert_eq!(minutes.code, 2, "{}", minutes.stderr);
     assert!(
-        minutes.stderr.contains("51840 bars of 1m are too many"),
+        minutes.stderr.contains("51,840 bars of 1m are too many"),
         "{}",
         minutes.stderr
     );

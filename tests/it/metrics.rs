@@ -66,7 +66,7 @@ fn assert_numbers_agree(lab: &Lab) {
             let shown = lab.done(&["jobs", "show", job]).stderr;
             let (before, _) = shown.split_once(" rows new").unwrap();
             let digits = before.rsplit(' ').next().unwrap();
-            digits.parse::<f64>().unwrap()
+            digits.replace(',', "").parse::<f64>().unwrap()
         })
         .sum();
     assert_eq!(of_dataset(&series, "rows_new_total"), shown, "jobs show");

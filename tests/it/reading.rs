@@ -153,9 +153,18 @@ fn a_job_can_be_looked_up() {
 #[test]
 fn the_demo_runs_twice_without_an_account() {
     let folder = tempfile::tempdir().unwrap();
-    for _ in 0..2 {
+    for earlier_demos in 0..2 {
         let ran = run(program(folder.path()).arg("demo"));
         assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+        let lines = || ran.stdout.lines();
+        let too_long = lines().find(|line| line.chars().count() > 80);
+        assert_eq!(too_long, None, "a pipe has 80 columns");
+        assert_eq!(
+            ran.stdout.contains("An earlier demo has fetched"),
+            earlier_demos > 0,
+            "{}",
+            ran.stdout
+        );
         assert!(
             ran.stdout.contains("nothing to fetch") && ran.stdout.contains("DEMOB"),
             "{}",

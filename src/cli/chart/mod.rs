@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::dates::read_dates;
 use super::exit::{CliError, Exit};
-use super::output::Value;
+use super::output::{Value, counted, with_thousands};
 use super::query_file::refuse_in_data_folder;
 use super::session::{CliSession, terminal_extent};
 use super::whole_file::write_beside;
@@ -162,9 +162,10 @@ pub(super) fn write_page(
     let chart = chart_of(series, frame, READABLE_ON_PAGE)?;
     if chart.slots.len() > MOST_BARS {
         let message = format!(
-            "{} bars of {} are too many for a page, which holds {MOST_BARS}",
-            chart.slots.len(),
-            chart.frame
+            "{} of {} are too many for a page, which holds {}",
+            counted(as_u64(chart.slots.len()), "bar"),
+            chart.frame,
+            with_thousands(as_u64(MOST_BARS))
         );
         return Err(CliError::new(Exit::Usage, message)
             .with_hint("choose a longer --timeframe, or a later --start"));
@@ -188,14 +189,18 @@ fn written(chart: &Chart, path: &Path) -> String {
         missing => format!("missing minutes: {}", missing.words()),
     };
     format!(
-        "{} {} {}, {}: {} bars, {missing}; {}",
+        "{} {} {}, {}: {}, {missing}; {}",
         chart.symbol,
         chart.dataset,
         chart.frame,
         chart.range(),
-        chart.candles().count(),
+        counted(as_u64(chart.candles().count()), "bar"),
         path.display()
     )
+}
+
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 const COLUMNS: [&str; 12] = [

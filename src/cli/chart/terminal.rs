@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::cli::output::{counted, with_thousands};
+use crate::cli::output::{LongWords, counted, with_thousands, wrapped};
 use crate::domain::GapReason;
 use crate::domain::chart::{
     Candle, Chart, Column, Place, PriceScale, clock_labels, date_labels, fit,
@@ -42,7 +42,7 @@ enum Hue {
 }
 
 /// A canvas is never taken for smaller: below, nothing can be read.
-const LEAST_WIDTH: usize = 24;
+const LEAST_WIDTH: usize = 16;
 const LEAST_HEIGHT: usize = 12;
 
 /// Lines of volumes below the prices, where there is room for more than the prices.
@@ -54,7 +54,8 @@ const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '�
 
 /// Columns that a chart has at most beside its price axis, of a terminal of `width` columns.
 pub(crate) fn plot_width(width: usize, price_width: usize) -> usize {
-    width.max(LEAST_WIDTH) - price_width - 2
+    let width = width.max(LEAST_WIDTH);
+    width.saturating_sub(price_width + 2).max(1)
 }
 
 /// Characters of the widest label of the price axis.
@@ -134,10 +135,10 @@ fn header(chart: &Chart, merged: usize, width: usize) -> Vec<String> {
         frame,
         chart.range(),
     ];
-    if let Some((last, change)) = chart.last_price() {
-        parts.push(format!("last {last} {change:+.2} %"));
+    if let Some(last) = chart.last_price() {
+        parts.push(format!("{} {}", last.price, last.change_words()));
     }
-    wrapped(&parts, "  ", width)
+    joined(&parts, "  ", width)
 }
 
 /// What is missing and what the signs mean.
@@ -179,30 +180,21 @@ fn footer(chart: &Chart, columns: &[Column], width: usize) -> Vec<String> {
             counted(skipped.into(), "session")
         ));
     }
-    wrapped(&parts, "  ", width)
+    joined(&parts, "  ", width)
 }
 
 /// The parts on as few lines as they fit; longer parts are broken at blanks.
-fn wrapped(parts: &[String], between: &str, width: usize) -> Vec<String> {
+fn joined(parts: &[String], between: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let length = |text: &str| text.chars().count();
-    let mut put = |text: &str, between: &str| match lines
-        .last_mut()
-        .filter(|line| length(line) + length(between) + length(text) <= width)
-    {
-        Some(line) => {
-            line.push_str(between);
-            line.push_str(text);
-        }
-        None => lines.push(text.to_owned()),
-    };
     for part in parts {
-        if length(part) <= width {
-            put(part, between);
-            continue;
-        }
-        for (at, word) in part.split(' ').enumerate() {
-            put(word, if at == 0 { between } else { " " });
+        let room = |line: &&mut String| length(line) + length(between) + length(part) <= width;
+        match lines.last_mut().filter(room) {
+            Some(line) => {
+                line.push_str(between);
+                line.push_str(part);
+            }
+            None => lines.extend(wrapped(part, width, LongWords::Broken)),
         }
     }
     lines

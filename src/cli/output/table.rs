@@ -3,7 +3,8 @@
 use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 
 use super::terminal::escape_for_terminal;
-use super::{Value, with_thousands};
+use super::wrap::{LongWords, wrapped};
+use super::{Value, counted};
 
 /// Rows that are shown at most: nobody reads more, and they are held in memory.
 const MOST_ROWS: usize = 10_000;
@@ -143,7 +144,7 @@ impl TableRows {
             return false;
         }
         for row in &mut self.rows {
-            row[longest] = wrapped(&row[longest], room).join("\n");
+            row[longest] = wrapped(&row[longest], room, LongWords::Broken).join("\n");
         }
         true
     }
@@ -160,7 +161,8 @@ impl TableRows {
             .saturating_sub(name_width + 2)
             .max(1);
         // Long texts go on below themselves; numbers and dates are shorter than any terminal.
-        let value = |cell: &str| wrapped(cell, room).join(&format!("\n{:name_width$}  ", ""));
+        let below = format!("\n{:name_width$}  ", "");
+        let value = |cell: &str| wrapped(cell, room, LongWords::Broken).join(&below);
         let record = |row: &Vec<String>| -> String {
             let cells = self.columns.iter().zip(row);
             cells
@@ -186,32 +188,6 @@ enum Spacing {
     Close,
 }
 
-/// Lines of at most `room` characters, broken at blanks; a word that is longer is broken where it must be.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let mut word: Vec<char> = word.chars().collect();
-        let line = lines.last_mut().map(|line| (line.chars().count(), line));
-        if let Some((length, line)) = line {
-            let blank = usize::from(length > 0);
-            if length + blank + word.len() <= room {
-                line.extend(std::iter::repeat_n(' ', blank));
-                line.extend(word);
-                continue;
-            }
-        }
-        while word.len() > room {
-            let rest = word.split_off(room);
-            lines.push(std::mem::replace(&mut word, rest).into_iter().collect());
-        }
-        lines.push(word.into_iter().collect());
-    }
-    if lines.len() > 1 && lines[0].is_empty() {
-        lines.remove(0);
-    }
-    lines
-}
-
 /// How narrow a table of these rows can be, with its longest texts wrapped.
 pub fn table_width(columns: &[&str], rows: &[Vec<Value>]) -> usize {
     let mut table = TableRows::new(columns);
@@ -224,9 +200,6 @@ pub fn table_width(columns: &[&str], rows: &[Vec<Value>]) -> usize {
 fn note_of_rows_left_out(rows: u64) -> String {
     match rows {
         0 => String::new(),
-        rows => format!(
-            "({} more rows; --format csv shows all)\n",
-            with_thousands(rows)
-        ),
+        rows => format!("({}; --format csv shows all)\n", counted(rows, "more row")),
     }
 }

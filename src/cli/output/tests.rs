@@ -167,6 +167,14 @@ fn a_long_table_says_how_many_rows_it_leaves_out() {
 }
 
 #[test]
+fn one_row_that_is_left_out_is_no_rows() {
+    let rows = vec![vec![Value::Int(1)]; 10_001];
+    let table = written(OutputFormat::Table, &["n"], &rows, None);
+    let note = table.lines().last();
+    assert_eq!(note, Some("(1 more row; --format csv shows all)"));
+}
+
+#[test]
 fn an_empty_result_is_visible_in_every_format() {
     assert_eq!(written(OutputFormat::Csv, &["a", "b"], &[], None), "a,b\n");
     assert_eq!(

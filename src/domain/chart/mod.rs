@@ -13,9 +13,12 @@ pub use scale::PriceScale;
 pub use slots::{ChartSource, PlacedBar, Slot, lay_out};
 pub use ticks::{TimeLabel, clock_labels, date_labels};
 
+use chrono::Datelike as _;
+
 use super::calendar::Calendar;
 use super::dataset::Dataset;
 use super::gaps::GapReason;
+use super::number::with_thousands;
 use super::session::{Segment, SessionDate};
 use super::symbol::Symbol;
 use super::timeframe::Timeframe;
@@ -91,10 +94,44 @@ impl Chart {
         }
     }
 
-    /// The last price, and its change since the first one, percent; `None` without bars.
-    pub fn last_price(&self) -> Option<(f64, f64)> {
-        let (first, last) = (self.candles().next()?, self.candles().last()?);
-        Some((last.close, (last.close / first.open - 1.0) * 100.0))
+    /// The last price, and how far it is from the first one; `None` without bars.
+    pub fn last_price(&self) -> Option<LastPrice> {
+        let first = self.slots.iter().find(|slot| slot.candle.is_some())?;
+        let last = self.slots.iter().rfind(|slot| slot.candle.is_some())?;
+        let price = last.candle?.close;
+        Some(LastPrice {
+            price,
+            change_percent: (price / first.candle?.open - 1.0) * 100.0,
+            sessions: (first.session, last.session),
+        })
+    }
+}
+
+/// The last price of a chart and its change since the first bar.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LastPrice {
+    /// The last price.
+    pub price: f64,
+    /// Its change since the first price, percent.
+    pub change_percent: f64,
+    /// The sessions of the first and of the last price.
+    sessions: (SessionDate, SessionDate),
+}
+
+impl LastPrice {
+    /// The change in words, `+1.34 % since Jul 01`: beside a last price, people take it for the day's.
+    pub fn change_words(&self) -> String {
+        let (first, last) = (self.sessions.0.naive(), self.sessions.1.naive());
+        let format = if first.year() == last.year() {
+            "%b %d"
+        } else {
+            "%Y-%m-%d"
+        };
+        format!(
+            "{:+.2} % since {}",
+            self.change_percent,
+            first.format(format)
+        )
     }
 }
 
@@ -171,7 +208,7 @@ impl MissingMinutes {
         let words = GapReason::ALL
             .into_iter()
             .filter(|&reason| self.of(reason) > 0)
-            .map(|reason| format!("{} {reason}", self.of(reason)));
+            .map(|reason| format!("{} {reason}", with_thousands(self.of(reason).into())));
         words.collect::<Vec<_>>().join(", ")
     }
 }

@@ -182,6 +182,27 @@ fn dates_grow_coarser_where_there_is_less_room() {
 }
 
 #[test]
+fn days_too_close_for_their_month_have_it_where_it_begins() {
+    let sessions = sessions("2024-06-28", "2024-07-05");
+    let slots = lay_out(&ChartSource {
+        sessions: &sessions,
+        frame: Timeframe::M30,
+        anchor: Anchor::Open,
+        segments: regular(),
+        bars: &[],
+        gaps: &[],
+        until_us: i64::MAX,
+    });
+    let (columns, _) = fit(&slots, 36);
+    let texts = |between: usize| -> Vec<String> {
+        let labels = date_labels(&columns, |characters| characters + between);
+        labels.into_iter().map(|label| label.text).collect()
+    };
+    assert_eq!(texts(1), ["Jun 28", "Jul 01", "02", "03", "05"]);
+    assert_eq!(texts(4), ["Jun 28", "Jul 02", "Jul 05"]);
+}
+
+#[test]
 fn a_range_that_the_round_step_passes_over_has_a_label_all_the_same() {
     let scale = PriceScale::over([542.7, 934.4].into_iter(), 2);
     assert_eq!(scale.ticks(), [600.0, 800.0]);

@@ -96,11 +96,32 @@ pub fn date_labels(columns: &[Column], room_of: impl Fn(usize) -> usize) -> Vec<
     };
     let [days, .., years] = units.map(labels_of);
     if days.len() <= FEW_DAYS {
-        return thinned(days, &room_of);
+        let short = without_repeated_months(columns, &days);
+        return match are_apart(&days, &room_of) || !are_apart(&short, &room_of) {
+            true => thinned(days, &room_of),
+            false => short,
+        };
     }
     let mut labels = units.into_iter().map(labels_of);
     let found = labels.find(|labels| are_apart(labels, &room_of));
     found.unwrap_or_else(|| thinned(years, &room_of))
+}
+
+/// The days with their month only where another one begins: `Jul 01`, `02`, `03`.
+fn without_repeated_months(columns: &[Column], days: &[TimeLabel]) -> Vec<TimeLabel> {
+    let date_of = |label: &TimeLabel| columns[label.column].session.naive();
+    let mut before = None;
+    let mut labels = Vec::new();
+    for label in days {
+        let date = date_of(label);
+        let text = match before == Some((date.year(), date.month())) {
+            true => date.format("%d").to_string(),
+            false => label.text.clone(),
+        };
+        before = Some((date.year(), date.month()));
+        labels.push(TimeLabel { text, ..*label });
+    }
+    labels
 }
 
 /// The labels that have room, from the left.

@@ -10,6 +10,7 @@ pub use svg::{SVG_COLUMNS, svg_file};
 
 use crate::domain::Timeframe;
 use crate::domain::chart::Chart;
+use crate::domain::with_thousands;
 
 /// The exchange's time of an instant, as detailed as the frame is.
 fn local_text(chart: &Chart, ts_us: i64) -> String {
@@ -27,18 +28,17 @@ fn missing_text(chart: &Chart) -> String {
     match missing.total() {
         0 => "No regular minute is missing.".to_owned(),
         total => format!(
-            "{total} of {} regular minutes are missing: {}.",
-            chart.expected_minutes(),
+            "{} of {} regular minutes are missing: {}.",
+            with_thousands(total.into()),
+            with_thousands(chart.expected_minutes().into()),
             missing.words()
         ),
     }
 }
 
-/// The last price and its change, `187.12 (+1.34 %)`; empty without bars.
+/// The last price and its change, `187.12 (+1.34 % since Jul 01)`; empty without bars.
 fn last_text(chart: &Chart) -> String {
-    chart
-        .last_price()
-        .map_or_else(String::new, |(last, change)| {
-            format!("{last} ({change:+.2}\u{a0}%)")
-        })
+    chart.last_price().map_or_else(String::new, |last| {
+        format!("{} ({})", last.price, last.change_words())
+    })
 }

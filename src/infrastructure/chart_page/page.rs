@@ -68,8 +68,8 @@ impl<'a> ChartPage<'a> {
              <p id=\"legend\" role=\"status\"></p>\n<div id=\"chart\"></div>\n\
              <noscript><style>#chart, #legend, nav {{ display: none; }}</style>\n{still}</noscript>\n\
              <p class=\"missing\">{missing}</p>\n\
-             <p class=\"key\"><i class=\"gap\"></i>no bar <i class=\"skip\"></i>never asked for, or not in the plan; faint candles \
-             were made of fewer minutes than there should be</p>\n\
+             <p class=\"key\"><span><i class=\"gap\"></i>no bar</span> <span><i class=\"skip\"></i>never asked for, or not in the \
+             plan</span> <span><i class=\"faint\"></i>bar of fewer minutes than there should be</span></p>\n\
              <footer><p>Drawn with {notice} <a href=\"{SITE}\" rel=\"noopener noreferrer\">{SITE}</a></p>\n\
              <details><summary>Licence of Lightweight Charts</summary><pre>{licence}</pre></details></footer>\n\
              </main>\n<script type=\"application/json\" id=\"bars\">{data}</script>\n\

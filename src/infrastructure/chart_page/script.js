@@ -24,10 +24,10 @@
   const timeOf = (seconds) => (isDaily() ? dateOf(seconds) : `${dateOf(seconds)} ${clockOf(seconds)}`);
   const tickOf = (seconds, kind) => {
     const at = new Date(seconds * 1000);
-    if (kind === 0) return String(at.getUTCFullYear());
-    if (kind === 1) return months[at.getUTCMonth()];
-    if (kind === 2 || isDaily()) return `${months[at.getUTCMonth()]} ${at.getUTCDate()}`;
-    return clockOf(seconds);
+    const day = `${months[at.getUTCMonth()]} ${at.getUTCDate()}`;
+    if (kind === 0) return `${day} ${at.getUTCFullYear()}`;
+    // The first day of a month is a day as well.
+    return kind <= 2 || isDaily() ? day : clockOf(seconds);
   };
 
   const colours = () => {
@@ -50,7 +50,9 @@
     layout: { attributionLogo: false, panes: { enableResize: true } },
     crosshair: { mode: CrosshairMode.Normal },
     localization: { timeFormatter: timeOf, locale: "en-US" },
-    timeScale: { timeVisible: true, secondsVisible: false, tickMarkFormatter: tickOf, minBarSpacing: 0.05, rightOffset: 1 },
+    timeScale: { timeVisible: true, secondsVisible: false, tickMarkFormatter: tickOf, minBarSpacing: 0.05, rightOffset: 1,
+      // The price axis takes its width after the bars were fitted into all of it.
+      lockVisibleTimeRangeOnResize: true },
     handleScale: { axisPressedMouseMove: { time: true, price: true } },
   });
   // Behind the candles: a band over the whole height where there is no bar.

@@ -6,25 +6,37 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{
-    FormattedDuration, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar,
+    FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar,
 };
+use terminal_size::terminal_size_of;
 
 use super::shown;
 use crate::domain::ports::EventSubscriber;
-use crate::domain::{Event, Symbol};
+use crate::domain::{Event, Symbol, counted, with_thousands};
 
 /// How often the line shows that it is alive.
 const TICK: Duration = Duration::from_millis(120);
+
+/// The spinner and a blank.
+const BESIDE_LINE: usize = 2;
+
+/// Columns of a terminal that does not tell.
+const USUAL_WIDTH: usize = 80;
+
+/// A speed is told from then on: before, it is mostly chance.
+const FIRST_SPEED: Duration = Duration::from_secs(1);
 
 /// The line that is being drawn, if there is one: a terminal has only one last line.
 static LINE: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
 
 /// Draws one line: symbols, rows, speed, requests left, time left; or what is being waited for.
 ///
-/// Nothing is drawn where stderr is no terminal. The line is never wider than the terminal, and it is gone
+/// Nothing is drawn where stderr is no terminal. What the terminal is too narrow for is left out, and the line is gone
 /// when the job is finished or the subscriber dropped.
 pub struct ProgressSubscriber {
     bar: ProgressBar,
+    /// Columns of the terminal.
+    width: Box<dyn Fn() -> usize + Send + Sync>,
     tally: Mutex<Tally>,
 }
 
@@ -46,15 +58,21 @@ struct Tally {
 impl ProgressSubscriber {
     /// A line on stderr.
     pub fn new() -> Self {
-        Self::drawn_on(ProgressDrawTarget::stderr())
+        let width =
+            || terminal_size_of(io::stderr()).map_or(USUAL_WIDTH, |(width, _)| width.0.into());
+        Self::drawn_on(ProgressDrawTarget::stderr(), width)
     }
 
-    fn drawn_on(target: ProgressDrawTarget) -> Self {
+    fn drawn_on(
+        target: ProgressDrawTarget,
+        width: impl Fn() -> usize + Send + Sync + 'static,
+    ) -> Self {
         let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = ProgressBar::with_draw_target(None, target).with_style(style);
         Self {
             bar,
+            width: Box::new(width),
             tally: Mutex::default(),
         }
     }
@@ -99,8 +117,10 @@ impl EventSubscriber for ProgressSubscriber {
         if tally.is_over() {
             return self.bar.finish_and_clear();
         }
-        if let Some(line) = tally.line(self.bar.elapsed()) {
-            self.draw(line);
+        let parts = tally.parts(self.bar.elapsed());
+        if !parts.is_empty() {
+            let room = (self.width)().saturating_sub(BESIDE_LINE);
+            self.draw(fitting(&parts, room));
         }
     }
 }
@@ -207,44 +227,51 @@ impl Tally {
         self.steps.is_some_and(|(done, steps, _)| done >= steps)
     }
 
-    /// The line `elapsed` after the start, the most important first: a narrow terminal cuts its end. Without work that has
-    /// begun only a wait is worth one.
-    fn line(&self, elapsed: Duration) -> Option<String> {
+    /// The parts of the line `elapsed` after the start, the most important first. Without work that has begun only a wait is
+    /// worth one.
+    fn parts(&self, elapsed: Duration) -> Vec<Part> {
+        let wait = self.wait.clone().map(Part::Words);
         if self.steps.is_none() && self.symbols == 0 {
-            return self.wait.clone();
+            return wait.into_iter().collect();
         }
         if let Some((done, steps, what)) = self.steps {
-            let mut parts = vec![format!("{done}/{steps} {what}")];
-            match &self.wait {
-                Some(wait) => parts.push(wait.clone()),
-                None => parts.push(format!("{} rows", HumanCount(self.rows))),
-            }
+            let mut parts = vec![Part::Whole(format!("{done}/{steps} {what}"))];
+            let rows = || Part::Whole(counted(self.rows, "row"));
+            parts.push(wait.unwrap_or_else(rows));
             if self.warnings > 0 {
-                parts.push(format!("{} failed", HumanCount(self.warnings)));
+                parts.push(Part::Whole(format!(
+                    "{} failed",
+                    with_thousands(self.warnings)
+                )));
             }
-            return Some(parts.join(", "));
+            return parts;
         }
         let mut parts = vec![
-            format!("{}/{} symbols", self.committed.len(), self.symbols),
-            format!("{} rows", HumanCount(self.rows)),
+            Part::Whole(format!("{}/{} symbols", self.committed.len(), self.symbols)),
+            Part::Whole(counted(self.rows, "row")),
         ];
-        let requests_left = self.requests.saturating_sub(self.pages);
-        match &self.wait {
-            Some(wait) => parts.push(wait.clone()),
-            None => {
-                if let Some(time_left) = self.time_left(elapsed) {
-                    parts.push(format!("{} left", FormattedDuration(time_left)));
-                }
-                parts.push(format!("{} requests left", HumanCount(requests_left)));
-                if let Some(rate) = per_second(self.rows, elapsed) {
-                    parts.push(format!("{} rows/s", HumanCount(rate)));
-                }
-            }
+        match wait {
+            Some(wait) => parts.push(wait),
+            None => parts.extend(self.what_is_left(elapsed).into_iter().map(Part::Whole)),
         }
         if self.warnings > 0 {
-            parts.push(format!("{} warnings", HumanCount(self.warnings)));
+            let warnings = counted(self.warnings, "warning");
+            parts.push(Part::Whole(warnings));
         }
-        Some(parts.join(", "))
+        parts
+    }
+
+    fn what_is_left(&self, elapsed: Duration) -> Vec<String> {
+        let mut parts = Vec::new();
+        if let Some(time_left) = self.time_left(elapsed) {
+            parts.push(format!("{} left", FormattedDuration(time_left)));
+        }
+        let requests_left = self.requests.saturating_sub(self.pages);
+        parts.push(format!("{} left", counted(requests_left, "request")));
+        if let Some(rate) = per_second(self.rows, elapsed) {
+            parts.push(format!("{} rows/s", with_thousands(rate)));
+        }
+        parts
     }
 
     /// The time that the requests still expected take at the speed so far; `None` before the first answer.
@@ -257,7 +284,49 @@ impl Tally {
     }
 }
 
+/// What stands between two commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// Said as a whole or not at all: half a number would be misread.
+    Whole(String),
+    /// As many of its words as fit.
+    Words(String),
+}
+
+/// What of `parts` fits into a line of `room` characters, the first of them first.
+fn fitting(parts: &[Part], room: usize) -> String {
+    let mut line = String::new();
+    for part in parts {
+        let between = if line.is_empty() { "" } else { ", " };
+        let left = room.saturating_sub(line.chars().count() + between.len());
+        let text = match part {
+            Part::Whole(text) | Part::Words(text) if text.chars().count() <= left => text.clone(),
+            Part::Whole(_) => continue,
+            Part::Words(text) => match first_words(text, left) {
+                Some(words) => words,
+                None => continue,
+            },
+        };
+        line.push_str(between);
+        line.push_str(&text);
+    }
+    line
+}
+
+/// The first words of a text that is too long, and a sign that there are more; `None` where not one fits.
+fn first_words(text: &str, room: usize) -> Option<String> {
+    let ends = text.char_indices().filter(|(_, char)| *char == ' ');
+    let shown = ends
+        .map(|(end, _)| &text[..end])
+        .take_while(|words| words.chars().count() < room)
+        .last()?;
+    Some(format!("{shown}…"))
+}
+
 fn per_second(rows: u64, elapsed: Duration) -> Option<u64> {
+    if elapsed < FIRST_SPEED {
+        return None;
+    }
     let rate = (u128::from(rows) * 1000).checked_div(elapsed.as_millis())?;
     u64::try_from(rate).ok()
 }

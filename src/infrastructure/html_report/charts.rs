@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::io::{self, Write};
 
 use super::super::candle_svg::{BarLook, ChartBar, Plot, count};
-use super::super::markup::Html;
+use super::super::markup::{Html, Sentence};
 use super::{Chart, Page};
 
 impl Page {
@@ -20,8 +20,8 @@ impl Page {
             write!(
                 out,
                 "<figure><figcaption><b>{}</b> {}</figcaption>\n{}</figure>\n",
-                Html(&chart.title),
-                Html(&chart.message),
+                Sentence(&chart.title),
+                Sentence(&chart.message),
                 Candles(chart),
             )?;
         }

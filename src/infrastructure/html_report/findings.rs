@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::super::markup::{Grouped, Html, counted};
+use super::super::markup::{Grouped, Html, Sentence, counted};
 use super::{FindingLine, Page, RuleLine};
 
 /// How many characters of a message stand in the open.
@@ -126,23 +126,23 @@ impl FindingLine {
             severity_class(self.severity),
             Html(&self.series),
             Html(&self.timeframe),
-            Html(session),
-            Html(&self.time),
-            Html(&self.value),
-            Html(&self.expected),
+            Sentence(session),
+            Sentence(&self.time),
+            Sentence(&self.value),
+            Sentence(&self.expected),
         )?;
         // One endless message must not push all the others off the window.
         match self.message.char_indices().nth(LONG_MESSAGE) {
             Some((cut, _)) => write!(
                 out,
                 "<details><summary>{}\u{2026}</summary>\u{2026}{}</details>",
-                Html(&self.message[..cut]),
-                Html(&self.message[cut..]),
+                Sentence(&self.message[..cut]),
+                Sentence(&self.message[cut..]),
             )?,
-            None => write!(out, "{}", Html(&self.message))?,
+            None => write!(out, "{}", Sentence(&self.message))?,
         }
         if !self.hint.is_empty() {
-            write!(out, "<p class=\"hint\">{}</p>", Html(&self.hint))?;
+            write!(out, "<p class=\"hint\">{}</p>", Sentence(&self.hint))?;
         }
         if let Some(reason) = &self.acknowledged {
             write!(
@@ -180,8 +180,8 @@ fn write_rule_table(out: &mut dyn Write, rules: &[&RuleLine]) -> io::Result<()> 
             out,
             "</td><td data-name=\"Found\" class=\"tagged n\">{}</td><td class=\"what\"><b>{}</b><p class=\"hint\">{}</p></td></tr>",
             Grouped(rule.found),
-            Html(&rule.title),
-            Html(&rule.why),
+            Sentence(&rule.title),
+            Sentence(&rule.why),
         )?;
     }
     out.write_all(b"</tbody></table>\n")

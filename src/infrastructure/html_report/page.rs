@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::super::candle_svg::CANDLE_STYLE;
-use super::super::markup::{Grouped, Html, MissingPercent, counted};
+use super::super::markup::{Grouped, Html, MissingPercent, Sentence, counted};
 use super::Page;
 
 /// The page's only script. Without it the page shows the same in tables.
@@ -129,7 +129,7 @@ impl Page {
                 out,
                 "<tr><td data-name=\"Series\" class=\"series\">{}</td><td class=\"what\">{}</td></tr>",
                 Html(&line.series),
-                Html(&line.reason),
+                Sentence(&line.reason),
             )?;
         }
         out.write_all(b"</tbody></table>\n</section>\n")

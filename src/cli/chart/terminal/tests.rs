@@ -55,7 +55,7 @@ fn drawn(chart: &Chart, width: usize, height: usize) -> String {
 #[test]
 fn no_line_is_wider_than_the_terminal_and_a_line_is_left_for_the_prompt() {
     let chart = chart(0..390);
-    for width in 24..200 {
+    for width in LEAST_WIDTH..200 {
         for height in [16, 24, 50] {
             let text = drawn(&chart, width, height);
             let widest = text.lines().map(|line| line.chars().count()).max();

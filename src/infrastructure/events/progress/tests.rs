@@ -25,7 +25,8 @@ impl Screen {
 
     fn subscriber(&self) -> ProgressSubscriber {
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(self.clone()), 255);
-        ProgressSubscriber::drawn_on(target)
+        let width = self.width.into();
+        ProgressSubscriber::drawn_on(target, move || width)
     }
 
     fn texts(&self) -> Vec<String> {
@@ -121,9 +122,13 @@ fn finished() -> Event {
 }
 
 fn line_after(events: &[Event], elapsed: Duration) -> String {
+    line_of_width(events, elapsed, usize::MAX)
+}
+
+fn line_of_width(events: &[Event], elapsed: Duration, room: usize) -> String {
     let mut tally = Tally::default();
     events.iter().for_each(|event| tally.note(event));
-    tally.line(elapsed).unwrap_or_default()
+    fitting(&tally.parts(elapsed), room)
 }
 
 #[test]
@@ -135,7 +140,7 @@ fn before_work_begins_only_a_wait_is_shown() {
     let words = "waiting for the store, held by process 7";
     assert_eq!(line_after(&[wait], second), words);
     assert_eq!(line_after(&[page()], second), "");
-    assert_eq!(Tally::default().line(second), None);
+    assert_eq!(Tally::default().parts(second), []);
 }
 
 #[test]
@@ -155,6 +160,44 @@ fn the_line_tells_symbols_rows_speed_and_what_is_left() {
     assert_eq!(
         line_after(&[started()], Duration::ZERO),
         "0/3 symbols, 0 rows, 10 requests left"
+    );
+}
+
+#[test]
+fn no_speed_is_told_before_a_second_has_passed() {
+    let events = [started(), page()];
+    let line = line_after(&events, Duration::from_millis(1));
+    assert!(!line.contains("rows/s"), "{line}");
+    let line = line_after(&events, Duration::from_secs(1));
+    assert!(line.ends_with("10,000 rows/s"), "{line}");
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_as_a_whole() {
+    let events = [started(), page(), page(), committed("A")];
+    let whole = line_after(&events, Duration::from_secs(4));
+    let parts: Vec<&str> = whole.split(", ").collect();
+    for room in 0..whole.len() {
+        let line = line_of_width(&events, Duration::from_secs(4), room);
+        assert!(line.len() <= room, "{room}: {line}");
+        let mut shown = line.split(", ").filter(|part| !part.is_empty());
+        assert!(shown.all(|part| parts.contains(&part)), "{room}: {line}");
+    }
+    let line = line_of_width(&events, Duration::from_secs(4), 30);
+    assert_eq!(line, "1/3 symbols, 20,000 rows");
+}
+
+#[test]
+fn a_long_wait_is_told_in_as_many_words_as_fit() {
+    let wait = Event::RequestRetried {
+        attempt: 2,
+        wait_ms: 500,
+        reason: "the server closed the connection".into(),
+    };
+    let line = line_of_width(&[started(), wait], Duration::from_secs(1), 60);
+    assert_eq!(
+        line,
+        "0/3 symbols, 0 rows, attempt 2 failed, next in 0.5 s: the…"
     );
 }
 
@@ -301,7 +344,7 @@ fn the_line_is_gone_when_the_job_is_finished() {
 
 #[test]
 fn without_a_terminal_nothing_is_drawn() {
-    let subscriber = ProgressSubscriber::drawn_on(ProgressDrawTarget::hidden());
+    let subscriber = ProgressSubscriber::drawn_on(ProgressDrawTarget::hidden(), || 80);
     for event in [started(), page(), finished()] {
         subscriber.receive(&event);
     }
