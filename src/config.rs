@@ -271,18 +271,12 @@ impl Config {
             .file(path, values.log.clone())
             .or_default("warn".into());
         let log = checked_filter(log)?.note(&mut entries, String::clone);
+        let refusal_of_color = environment.refusal_of_color();
         let color = Layered::new("color")
             .flag("--color", flags.color)
             .environment(
-                "NO_COLOR",
-                environment.find("NO_COLOR").map(|_| ColorWhen::Never),
-            )
-            .environment(
-                "TERM",
-                environment
-                    .find("TERM")
-                    .filter(|term| *term == "dumb")
-                    .map(|_| ColorWhen::Never),
+                refusal_of_color.unwrap_or_default(),
+                refusal_of_color.map(|_| ColorWhen::Never),
             )
             .file(path, values.color)
             .or_default(ColorWhen::Auto)

@@ -19,7 +19,9 @@ use crate::app::Stores;
 use crate::config::Engine;
 use crate::domain::metric::RunCommand;
 use crate::domain::ports::{BarSelection, BarStore as _, StoreErrorKind};
-use crate::domain::{Anchor, Calendar, Dataset, PartitionKey, SessionDate, Symbol, Timeframe};
+use crate::domain::{
+    Anchor, Calendar, Dataset, PartitionKey, SessionDate, Symbol, Timeframe, as_u64,
+};
 
 /// What the help shows after the flags.
 pub(super) const EXAMPLES: &str = "\
@@ -276,10 +278,6 @@ pub(super) fn stale_note(files: usize) -> String {
 
 fn count(count: usize) -> Value {
     Value::UInt(as_u64(count))
-}
-
-fn as_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn render(report: &AggregationReport) -> String {

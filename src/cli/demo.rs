@@ -13,7 +13,7 @@ use super::exit::{CliError, Exit};
 use super::fake_alpaca::{made_up_bars, tape_bars};
 use super::ingest::{IngestArgs, order_of};
 use super::order::RunLimits;
-use super::output::{LongWords, with_thousands, wrapped, wrapped_lines};
+use super::output::{LongWords, with_thousands, wrapped, wrapped_lines, write_stdout};
 use super::session::{CliSession, terminal_width};
 use super::sparkline::sparkline;
 use super::summary;
@@ -368,7 +368,7 @@ fn say(session: &CliSession, text: &str) {
 /// Shows lines as they are.
 fn show(session: &CliSession, lines: &str) {
     if !session.global.quiet {
-        _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{lines}\n").as_bytes());
+        _ = write_stdout(format!("{lines}\n").as_bytes());
     }
 }
 

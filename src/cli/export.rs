@@ -18,7 +18,7 @@ use super::symbols::read_legal_symbols;
 use crate::app::Stores;
 use crate::domain::ports::{BarSelection, SymbolBarsRepository as _};
 use crate::domain::services::fill::{FillPolicy, RowLayout};
-use crate::domain::{Dataset, Segment, SegmentSet, Symbol, Timeframe};
+use crate::domain::{Dataset, Segment, SegmentSet, Symbol, Timeframe, as_u64};
 
 use target::{Target, Written};
 use walk::{Missing, Span, Walk};
@@ -288,10 +288,6 @@ fn note_stale(
         session.insist(&stale_note(stale));
     }
     Ok(())
-}
-
-fn as_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 fn tell_missing(session: &CliSession, missing: &Missing, absent: &[&Symbol]) {

@@ -13,8 +13,8 @@ use super::order::{AskAgain, FollowUp, IngestOrder, RunLimits};
 use super::output::{Value, counted, human_bytes, with_thousands};
 use super::session::CliSession;
 use super::symbols::{SymbolList, read_symbols};
-use crate::domain::Symbol;
 use crate::domain::ports::{EventPublisher, SymbolBarsRepository};
+use crate::domain::{Symbol, as_u64};
 use crate::infrastructure::providers::alpaca::DEFAULT_BASE_URL;
 use crate::ingestion::plan_ingest;
 use crate::metrics::exposition::Detail;
@@ -216,8 +216,4 @@ fn show_plan(session: &CliSession, order: &IngestOrder) -> Result<Exit, CliError
         ],
         rows,
     )
-}
-
-fn as_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }

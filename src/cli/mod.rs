@@ -97,7 +97,8 @@ fn usage_error(error: &clap::Error) -> String {
         .collect();
     let is_harmless = lines.trim_end() == plain.trim_end();
     let environment = Environment::of_process();
-    match is_harmless && std::io::stderr().is_terminal() && !environment.refuses_color() {
+    match is_harmless && std::io::stderr().is_terminal() && environment.refusal_of_color().is_none()
+    {
         true => error.render().ansi().to_string(),
         false => lines,
     }

@@ -30,7 +30,7 @@ pub(super) fn read_symbols(
     };
     if let Some(path) = file {
         text.push('\n');
-        text.push_str(read_file(path)?.trim_start_matches('\u{feff}'));
+        text.push_str(&read_file(path)?);
     }
     let mut reader = SymbolReader {
         lists,
@@ -72,7 +72,9 @@ fn read_file(path: &Path) -> Result<String, CliError> {
     } else {
         std::fs::read_to_string(path)
     };
-    read.map_err(|error| {
+    // Some editors mark a text as UTF-8 by its first character.
+    let unmarked = |text: String| text.trim_start_matches('\u{feff}').to_owned();
+    read.map(unmarked).map_err(|error| {
         CliError::new(
             Exit::Usage,
             format!("cannot read the symbols file {}: {error}", path.display()),
@@ -91,9 +93,7 @@ struct SymbolReader<'a> {
 impl SymbolReader<'_> {
     /// Reads symbols separated by commas or white space; `#` begins a comment that ends with the line.
     fn read(&mut self, text: &str) -> Result<(), CliError> {
-        // Some editors mark a text as UTF-8 by its first character.
         let words = text
-            .trim_start_matches('\u{feff}')
             .lines()
             .map(|line| line.split_once('#').map_or(line, |(before, _)| before))
             .flat_map(|line| line.split(|c: char| c == ',' || c.is_whitespace()))

@@ -32,9 +32,13 @@ impl Environment {
         )
     }
 
-    /// Whether colours are not wanted, as far as variables say.
-    pub fn refuses_color(&self) -> bool {
-        self.find("NO_COLOR").is_some() || self.find("TERM").is_some_and(|term| term == "dumb")
+    /// The variable by which colours are not wanted, if there is one.
+    pub fn refusal_of_color(&self) -> Option<&'static str> {
+        if self.find("NO_COLOR").is_some() {
+            return Some("NO_COLOR");
+        }
+        let is_dumb = self.find("TERM").is_some_and(|term| term == "dumb");
+        is_dumb.then_some("TERM")
     }
 
     /// The value of `name`, unless it is empty.

@@ -50,7 +50,7 @@ pub use finding::Finding;
 pub use gaps::{Gap, GapReason};
 pub use instant::InstantRange;
 pub use job::{IngestionJob, JobId, JobState};
-pub use number::{counted, with_thousands};
+pub use number::{as_u64, counted, with_thousands};
 pub use rule::{Rule, Severity};
 pub use services::{MarketDataValidationService, OhlcvCalculationService};
 pub use session::{Segment, Session, SessionDate, SessionMonth};

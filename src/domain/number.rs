@@ -1,4 +1,9 @@
-//! Numbers in sentences.
+//! Numbers in sentences, and counts as numbers of one kind.
+
+/// A count of things in memory as the number that is summed, stored and shown.
+pub fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
 
 /// A number with a comma after each three digits: `1,234,567`.
 pub fn with_thousands(number: u64) -> String {

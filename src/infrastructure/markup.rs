@@ -8,13 +8,9 @@ use crate::domain::with_thousands;
 pub(crate) fn listing(counts: &[u64], words: &[&str]) -> String {
     let parts: Vec<_> = (counts.iter().zip(words).rev())
         .filter(|(count, _)| **count > 0)
-        .map(|(count, words)| format!("{} {words}", Grouped(*count)))
+        .map(|(count, words)| format!("{} {words}", with_thousands(*count)))
         .collect();
     parts.join(", ")
-}
-
-pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", Grouped(count), if count == 1 { one } else { many })
 }
 
 /// The whole hundredths of a percent that `part` is of `whole`: rounded down, so that only all of it is 100 %.
@@ -117,15 +113,6 @@ impl Display for Json<'_> {
             }
         }
         f.write_char('"')
-    }
-}
-
-/// A count with a comma before every three digits.
-pub(crate) struct Grouped(pub(crate) u64);
-
-impl Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&with_thousands(self.0))
     }
 }
 

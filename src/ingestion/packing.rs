@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::ports::ProviderProfile;
-use crate::domain::{InstantRange, Session, Symbol};
+use crate::domain::{InstantRange, Session, Symbol, as_u64};
 
 use super::plan::FetchUnit;
 
@@ -183,8 +183,4 @@ fn split_by_months(
         });
         start = end;
     }
-}
-
-fn as_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }

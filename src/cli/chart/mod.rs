@@ -15,7 +15,7 @@ use super::session::{CliSession, terminal_extent};
 use super::whole_file::write_beside;
 use crate::domain::chart::Chart;
 use crate::domain::instant::format_utc;
-use crate::domain::{Dataset, Symbol, Timeframe};
+use crate::domain::{Dataset, Symbol, Timeframe, as_u64};
 use crate::infrastructure::chart_page::{ChartPage, MOST_BARS, SVG_COLUMNS, svg_file};
 
 use series::{Series, SeriesRequest};
@@ -197,10 +197,6 @@ fn written(chart: &Chart, path: &Path) -> String {
         counted(as_u64(chart.candles().count()), "bar"),
         path.display()
     )
-}
-
-fn as_u64(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 const COLUMNS: [&str; 12] = [

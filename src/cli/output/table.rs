@@ -132,10 +132,15 @@ impl TableRows {
         cells.max().unwrap_or(0)
     }
 
+    /// The column of texts that takes the most room.
+    fn longest_text(&self) -> Option<usize> {
+        let texts = (0..self.columns.len()).filter(|&column| !self.is_numeric[column]);
+        texts.max_by_key(|&column| self.closest_column(column))
+    }
+
     /// Wraps the cells of the column with the longest text so that the table fits; false where that would leave too little.
     fn wrap_longest(&mut self, width: usize) -> bool {
-        let texts = (0..self.columns.len()).filter(|&column| !self.is_numeric[column]);
-        let Some(longest) = texts.max_by_key(|&column| self.widest_cell(column)) else {
+        let Some(longest) = self.longest_text() else {
             return false;
         };
         let others = self.closest_width() - self.closest_column(longest);
@@ -192,9 +197,9 @@ enum Spacing {
 pub fn table_width(columns: &[&str], rows: &[Vec<Value>]) -> usize {
     let mut table = TableRows::new(columns);
     rows.iter().for_each(|row| table.row(row));
-    let longest = (0..columns.len()).filter(|&column| !table.is_numeric[column]);
-    let longest = longest.map(|column| table.closest_column(column)).max();
-    table.closest_width() - longest.unwrap_or(0).saturating_sub(LEAST_WRAPPED)
+    let longest = table.longest_text();
+    let longest = longest.map_or(0, |column| table.closest_column(column));
+    table.closest_width() - longest.saturating_sub(LEAST_WRAPPED)
 }
 
 fn note_of_rows_left_out(rows: u64) -> String {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::super::markup::{Grouped, Html, Sentence, counted};
+use super::super::markup::{Html, Sentence};
 use super::{FindingLine, Page, RuleLine};
+use crate::domain::{counted, with_thousands};
 
 /// How many characters of a message stand in the open.
 pub(super) const LONG_MESSAGE: usize = 320;
@@ -25,7 +26,7 @@ impl Page {
             write_rule_table(out, &hit)?;
         }
         if !quiet.is_empty() {
-            let count = counted(quiet.len() as u64, "rule", "rules");
+            let count = counted(quiet.len() as u64, "rule");
             writeln!(out, "<details><summary>{count} found nothing</summary>")?;
             write_rule_table(out, &quiet)?;
             out.write_all(b"</details>\n")?;
@@ -57,7 +58,7 @@ impl Page {
             writeln!(
                 out,
                 "<p class=\"left-out\">{} more {more} {are} not listed here; the CSV report has them all.</p>",
-                Grouped(self.findings_left_out),
+                with_thousands(self.findings_left_out),
             )?;
         }
         out.write_all(b"</section>\n")
@@ -179,7 +180,7 @@ fn write_rule_table(out: &mut dyn Write, rules: &[&RuleLine]) -> io::Result<()> 
         writeln!(
             out,
             "</td><td data-name=\"Found\" class=\"tagged n\">{}</td><td class=\"what\"><b>{}</b><p class=\"hint\">{}</p></td></tr>",
-            Grouped(rule.found),
+            with_thousands(rule.found),
             Sentence(&rule.title),
             Sentence(&rule.why),
         )?;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use super::super::markup::{Grouped, Html, Json, Percent, hundredths, listing};
+use super::super::markup::{Html, Json, Percent, hundredths, listing};
 use super::Page;
+use crate::domain::with_thousands;
 
 /// The words for `Cell::reason`.
 const REASONS: [&str; 5] = [
@@ -92,9 +93,9 @@ impl Page {
                 "<tr><th scope=\"row\">{}</th><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
                  <td class=\"n\">{percent}</td><td class=\"barcol\">",
                 Html(&line.label),
-                Grouped(line.present),
-                Grouped(line.expected),
-                Grouped(line.expected.saturating_sub(line.present)),
+                with_thousands(line.present),
+                with_thousands(line.expected),
+                with_thousands(line.expected.saturating_sub(line.present)),
             )?;
             if let Some(width) = hundredths(line.present, line.expected) {
                 write!(

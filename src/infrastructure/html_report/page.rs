@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::super::candle_svg::CANDLE_STYLE;
-use super::super::markup::{Grouped, Html, MissingPercent, Sentence, counted};
+use super::super::markup::{Html, MissingPercent, Sentence};
 use super::Page;
+use crate::domain::{counted, with_thousands};
 
 /// The page's only script. Without it the page shows the same in tables.
 pub(super) const SCRIPT: &str = concat!("\n", include_str!("script.js"));
@@ -93,7 +94,7 @@ impl Page {
             ("Minutes checked", "", t.minutes),
         ] {
             let mood = if count == 0 { "" } else { mood };
-            let count = Grouped(count);
+            let count = with_thousands(count);
             writeln!(
                 out,
                 "<div class=\"{mood}\"><dt>{name}</dt><dd>{count}</dd></div>"
@@ -102,14 +103,14 @@ impl Page {
         write!(
             out,
             "<div><dt>Missing minutes</dt><dd>{}</dd>",
-            Grouped(t.missing_minutes)
+            with_thousands(t.missing_minutes)
         )?;
         if t.expected_minutes > 0 {
             write!(
                 out,
                 "<dd class=\"quiet\">{} of {}</dd>",
                 MissingPercent(t.missing_minutes, t.expected_minutes),
-                Grouped(t.expected_minutes),
+                with_thousands(t.expected_minutes),
             )?;
         }
         out.write_all(b"</div>\n</dl>\n")
@@ -138,7 +139,7 @@ impl Page {
     /// The page's first sentence, and the class that colours it.
     pub(super) fn verdict(&self) -> (&'static str, String) {
         let t = &self.totals;
-        let series = counted(t.series, "series", "series");
+        let series = format!("{} series", with_thousands(t.series));
         if t.errors == 0 && t.warnings == 0 {
             if t.series == 0 && self.series.is_empty() {
                 let why = match self.partial {
@@ -153,10 +154,10 @@ impl Page {
         }
         let mut parts = Vec::new();
         if t.errors > 0 {
-            parts.push(counted(t.errors, "error", "errors"));
+            parts.push(counted(t.errors, "error"));
         }
         if t.warnings > 0 {
-            parts.push(counted(t.warnings, "warning", "warnings"));
+            parts.push(counted(t.warnings, "warning"));
         }
         let mood = if t.errors > 0 { "error" } else { "warning" };
         (mood, format!("{} in {series}", parts.join(", ")))

@@ -8,7 +8,7 @@ use super::robust::unit_around_zero;
 use super::{RegularRows, SeriesHistory, Thresholds, about_row, nearest_whole, percent};
 use crate::domain::finding::{Collector, Evidence};
 use crate::domain::instant::{MINUTE_US, format_utc};
-use crate::domain::{BarBatch, BarColumns, Rule, Timeframe};
+use crate::domain::{BarBatch, BarColumns, Rule, Timeframe, as_u64, counted};
 
 /// Moves that a median needs to mean something.
 const FEWEST_MOVES: usize = 100;
@@ -175,11 +175,11 @@ fn check_moves(
             .position(|close| (close / before - 1.0).abs() < share.abs() / 4.0);
         match back {
             Some(bars) => findings.take(Rule::Spike, Timeframe::M1, || {
-                let plural = if bars == 1 { "" } else { "s" };
                 let what = format!(
-                    "closes at {}, {} from the minute before, and is back after {bars} bar{plural}: {}",
+                    "closes at {}, {} from the minute before, and is back after {}: {}",
                     close[row],
                     percent(share),
+                    counted(as_u64(bars), "bar"),
                     in_units(share)
                 );
                 about_row(batch, row, close[row], expected(), &what)
