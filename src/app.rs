@@ -574,6 +574,7 @@ impl App {
                 rows: Box::new(|| {
                     let request = GapsRequest {
                         symbols: Vec::<Symbol>::new(),
+                        dataset: None,
                         first: None,
                         last: None,
                         now_us: self.clock.now_us(),

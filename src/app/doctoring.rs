@@ -96,6 +96,14 @@ impl App {
         })
     }
 
+    /// Refuses to go on while any process works on a job here.
+    ///
+    /// # Errors
+    /// When one does.
+    pub fn refuse_while_at_work(&self) -> Result<(), AppError> {
+        Ok(refuse_while_at_work(&self.directory())?)
+    }
+
     /// Sets aside the files of `selection` that are not what was written, so that they are asked for again; not those of
     /// minutes that no provider of this configuration has.
     ///

@@ -10,7 +10,7 @@ use super::exit::{CliError, Exit};
 use super::output::{Value, counted, human_bytes, human_duration, with_thousands};
 use super::session::CliSession;
 use super::stopping::Stopping;
-use super::symbols::read_legal_symbols;
+use super::symbols::{read_legal_symbols, tell_absent};
 use crate::aggregation::plan::SymbolYear;
 use crate::aggregation::{
     AggregationReport, AggregationRequest, CheckFinding, CheckReport, FrameChoice, Scope,
@@ -78,11 +78,7 @@ pub(super) fn run(session: &CliSession, args: &AggregateArgs) -> Result<Exit, Cl
         let wait = Duration::from_secs(args.limits.wait);
         session.app.open_stores(session.events(), wait)?
     };
-    let missing = without_minutes(&stores, &request)?;
-    if !missing.is_empty() {
-        let names: Vec<&str> = missing.iter().map(Symbol::as_str).collect();
-        session.insist(&format!("no minutes are held of {}", names.join(", ")));
-    }
+    let is_short = tell_without_minutes(session, &stores, &request)?;
     let stopping = Stopping::default();
     stopping.watch_beside(args.limits.max_runtime.map(Duration::from_secs))?;
     let configured = session.app.config().aggregation.engine;
@@ -98,7 +94,7 @@ pub(super) fn run(session: &CliSession, args: &AggregateArgs) -> Result<Exit, Cl
         exit_of(&report, &stopping)
     };
     Ok(match exit {
-        Exit::Done if !missing.is_empty() => Exit::Partial,
+        Exit::Done if is_short => Exit::Partial,
         exit => exit,
     })
 }
@@ -145,8 +141,8 @@ fn request_of(session: &CliSession, args: &AggregateArgs) -> Result<AggregationR
     let sessions = (first.is_some() || last.is_some())
         .then(|| (first.unwrap_or(earliest), last.unwrap_or(latest)));
     Ok(AggregationRequest {
-        dataset: None,
-        symbols: read_legal_symbols(session, &args.held.symbols)?,
+        dataset: args.held.series.dataset.clone(),
+        symbols: read_legal_symbols(session, &args.held.series.symbols)?,
         sessions,
         frames,
         choice,
@@ -154,10 +150,15 @@ fn request_of(session: &CliSession, args: &AggregateArgs) -> Result<AggregationR
     })
 }
 
-/// The symbols that were named and have no minutes in the range.
-fn without_minutes(stores: &Stores, request: &AggregationRequest) -> Result<Vec<Symbol>, CliError> {
-    if request.symbols.is_empty() {
-        return Ok(Vec::new());
+/// Says what was named and has no minutes in the range, if anything.
+fn tell_without_minutes(
+    session: &CliSession,
+    stores: &Stores,
+    request: &AggregationRequest,
+) -> Result<bool, CliError> {
+    let dataset = request.dataset.as_ref();
+    if request.symbols.is_empty() && dataset.is_none() {
+        return Ok(false);
     }
     let selection = BarSelection {
         timeframe: Some(Timeframe::M1),
@@ -165,8 +166,9 @@ fn without_minutes(stores: &Stores, request: &AggregationRequest) -> Result<Vec<
         ..request.selection()
     };
     let files = stores.bars.list_files(&selection)?;
-    let is_missing = |symbol: &&Symbol| !files.iter().any(|file| file.key.symbol == **symbol);
-    Ok(request.symbols.iter().filter(is_missing).cloned().collect())
+    let held = files.iter().map(|file| &file.key.symbol);
+    let what = "no minutes are held";
+    Ok(tell_absent(session, what, &request.symbols, dataset, held))
 }
 
 fn aggregate(

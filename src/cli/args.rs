@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::OutputFormat;
 use super::{
-    aggregate, chart, config_show, demo, doctor, export, fake_alpaca, gaps, import, ingest, init,
-    jobs, metrics, query, repair, shell, snapshot, status, validate,
+    aggregate, chart, config_show, demo, doctor, export, fake_alpaca, forget, gaps, import, ingest,
+    init, jobs, metrics, query, repair, shell, snapshot, status, validate,
 };
 use crate::config::ColorWhen;
+use crate::domain::Dataset;
 use crate::domain::services::fill::BarLabel;
 
 const AFTER_HELP: &str = "\
@@ -90,6 +91,9 @@ pub(super) enum Command {
     /// Ask the provider for what was never asked for, not final, not entitled, or lost with a damaged file
     #[command(after_help = repair::EXAMPLES)]
     Repair(repair::RepairArgs),
+    /// Take symbols off the books of which there never was a bar, such as misspelt ones
+    #[command(after_help = forget::EXAMPLES)]
+    Forget(forget::ForgetArgs),
     /// Candles of one symbol: in the terminal, as SVG, or as a page of its own
     #[command(after_help = chart::EXAMPLES)]
     Chart(chart::ChartArgs),
@@ -144,12 +148,22 @@ pub(super) enum Command {
     FakeAlpaca(fake_alpaca::FakeAlpacaArgs),
 }
 
-/// Which part of what is held.
+/// Which series of those that are held.
 #[derive(Debug, Args)]
-pub(super) struct HeldArgs {
+pub(super) struct SeriesArgs {
     /// Symbols, separated by commas; @NAME for a list of the configuration [default: all]
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub(super) symbols: Vec<String>,
+    /// Dataset: provider/feed/adjustment, such as alpaca/sip/raw [default: all]
+    #[arg(long, value_name = "DATASET")]
+    pub(super) dataset: Option<Dataset>,
+}
+
+/// Which part of what is held.
+#[derive(Debug, Args)]
+pub(super) struct HeldArgs {
+    #[command(flatten)]
+    pub(super) series: SeriesArgs,
     /// First session date
     #[arg(long, value_name = "D")]
     pub(super) start: Option<String>,

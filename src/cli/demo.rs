@@ -235,6 +235,7 @@ fn report_gaps(session: &CliSession, stores: &Stores, symbols: &[Symbol]) -> Res
     for symbol in symbols {
         let request = GapsRequest {
             symbols: vec![symbol.clone()],
+            dataset: None,
             first: Some(date(FIRST)?),
             last: Some(date(LAST)?),
             now_us: session.app.clock().now_us(),

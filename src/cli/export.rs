@@ -41,15 +41,15 @@ volumes; what does not fit is refused, nothing is rounded. Exit code 3: somethin
 const NAMED: usize = 10;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("dataset", |arg| arg.help(
+    "Dataset: provider/feed/adjustment, such as alpaca/sip/raw [default: the only one that has these symbols]"
+)))]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     held: HeldArgs,
     /// Length of the bars: 1m, 2m, 3m, 5m, 10m, 15m, 30m, 1h, 2h, 4h or 1d; longer ones as `aggregate` keeps them
     #[arg(long, value_name = "FRAME", default_value = "1m")]
     timeframe: Timeframe,
-    /// Provider/feed/adjustment, such as alpaca/sip/raw [default: the only one that has these symbols]
-    #[arg(long, value_name = "DATASET")]
-    dataset: Option<Dataset>,
     /// Format [default: by the ending of --output, or else csv]
     #[arg(long, value_enum)]
     to: Option<ExportFormat>,
@@ -110,7 +110,7 @@ pub(super) fn run(session: &CliSession, args: &ExportArgs) -> Result<Exit, CliEr
     let format = format_of(args)?;
     let layout = layout_of(session, args, format)?;
     let dates = read_dates(args.held.start.as_deref(), args.held.end.as_deref())?;
-    let symbols = read_legal_symbols(session, &args.held.symbols)?;
+    let symbols = read_legal_symbols(session, &args.held.series.symbols)?;
     let target = Target::of(session, args, format)?;
     let stores = session.job_stores()?;
     // A commit that died half-way is no damage.
@@ -231,7 +231,7 @@ fn find_dataset(
     stores: &Stores,
     symbols: &[Symbol],
 ) -> Result<Dataset, CliError> {
-    if let Some(dataset) = &args.dataset {
+    if let Some(dataset) = &args.held.series.dataset {
         return Ok(dataset.clone());
     }
     let series = stores.ledger.list_series(symbols)?;

@@ -7,11 +7,11 @@ use super::dates::read_dates;
 use super::exit::{CliError, Exit};
 use super::output::{Value, counted};
 use super::session::CliSession;
-use super::symbols::read_legal_symbols;
+use super::symbols::{read_legal_symbols, tell_absent};
+use crate::domain::Gap;
 use crate::domain::gaps::GapReason;
 use crate::domain::instant::format_utc;
 use crate::domain::ports::SymbolBarsRepository;
-use crate::domain::{Gap, Symbol};
 use crate::ingestion::{GapsRequest, SeriesGap, list_gaps};
 
 /// What the help shows after the flags.
@@ -83,10 +83,7 @@ pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliErro
         found.gap.minutes >= args.min_minutes
             && args.reason.is_none_or(|reason| found.gap.reason == reason)
     });
-    let unknown = never_asked(stores.ledger.as_ref(), &request.symbols)?;
-    if !unknown.is_empty() {
-        session.insist(&format!("nothing is held of {}", unknown.join(", ")));
-    }
+    let is_short = tell_never_asked(session, stores.ledger.as_ref(), &request)?;
     if gaps.is_empty() {
         session.say("no gaps");
     } else {
@@ -94,32 +91,41 @@ pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliErro
     }
     let rows = gaps.iter().map(row).collect();
     let written = session.write_fitting("gaps", &COLUMNS, rows, &COLUMNS_TO_DROP)?;
-    Ok(match unknown.is_empty() {
-        true => written,
-        false => Exit::Partial,
+    Ok(match is_short {
+        true => Exit::Partial,
+        false => written,
     })
 }
 
-/// Which of `symbols` nothing was ever asked of: they have no gaps, and no bars either.
-fn never_asked<'a>(
+/// Says what of the request was never asked for at all, if anything: it has no gaps, and no bars either.
+pub(super) fn tell_never_asked(
+    session: &CliSession,
     ledger: &dyn SymbolBarsRepository,
-    symbols: &'a [Symbol],
-) -> Result<Vec<&'a str>, CliError> {
-    let held = match symbols {
-        [] => return Ok(Vec::new()),
-        symbols => ledger.list_series(symbols)?,
-    };
-    let unknown = symbols
-        .iter()
-        .filter(|symbol| !held.iter().any(|series| series.symbol == **symbol));
-    Ok(unknown.map(Symbol::as_str).collect())
+    request: &GapsRequest,
+) -> Result<bool, CliError> {
+    let GapsRequest {
+        symbols, dataset, ..
+    } = request;
+    if symbols.is_empty() && dataset.is_none() {
+        return Ok(false);
+    }
+    let asked = request.list_series(ledger)?;
+    let asked = asked.iter().map(|series| &series.symbol);
+    Ok(tell_absent(
+        session,
+        "nothing is held",
+        symbols,
+        dataset.as_ref(),
+        asked,
+    ))
 }
 
 /// The gaps that the arguments mean.
 pub(super) fn request_of(session: &CliSession, held: &HeldArgs) -> Result<GapsRequest, CliError> {
     let (first, last) = read_dates(held.start.as_deref(), held.end.as_deref())?;
     Ok(GapsRequest {
-        symbols: read_legal_symbols(session, &held.symbols)?,
+        symbols: read_legal_symbols(session, &held.series.symbols)?,
+        dataset: held.series.dataset.clone(),
         first,
         last,
         now_us: session.app.clock().now_us(),

@@ -14,7 +14,7 @@ use super::output::{Value, counted, human_bytes, with_thousands};
 use super::session::CliSession;
 use super::symbols::{SymbolList, read_symbols};
 use crate::domain::ports::{EventPublisher, SymbolBarsRepository};
-use crate::domain::{Symbol, as_u64};
+use crate::domain::{Dataset, Symbol, as_u64};
 use crate::infrastructure::providers::alpaca::DEFAULT_BASE_URL;
 use crate::ingestion::plan_ingest;
 use crate::metrics::exposition::Detail;
@@ -86,7 +86,8 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
     let list = read_list(session, args)?;
     let order = order_of(session, args, &list.symbols);
     if args.dry_run {
-        return show_plan(session, &order);
+        let (_, rows) = show_plan(session, &order)?;
+        return session.write_rows("plan", &PLAN_COLUMNS, rows);
     }
     let alpaca = &session.app.config().alpaca;
     if order.provider != "synthetic" && alpaca.base_url != DEFAULT_BASE_URL {
@@ -157,8 +158,22 @@ fn read_list(session: &CliSession, args: &IngestArgs) -> Result<SymbolList, CliE
     Ok(list)
 }
 
-/// Prints what an ingest would do. Makes nothing and asks nobody.
-fn show_plan(session: &CliSession, order: &IngestOrder) -> Result<Exit, CliError> {
+/// The columns of a plan.
+pub(super) const PLAN_COLUMNS: [&str; 7] = [
+    "symbol",
+    "sessions",
+    "sessions_to_fetch",
+    "sessions_settled",
+    "rows_expected",
+    "rows_held",
+    "skipped",
+];
+
+/// Says what an ingest would cost, and gives its dataset and a row for each symbol. Makes nothing and asks nobody.
+pub(super) fn show_plan(
+    session: &CliSession,
+    order: &IngestOrder,
+) -> Result<(Dataset, Vec<Vec<Value>>), CliError> {
     let publisher: Arc<dyn EventPublisher> = session.events();
     let (request, provider) = order.resolve(session, publisher)?;
     let profile = provider.profile();
@@ -183,7 +198,8 @@ fn show_plan(session: &CliSession, order: &IngestOrder) -> Result<Exit, CliError
         },
     };
     session.say(&format!(
-        "plan: {} in {}, about {}, {} to download, {} in the lake, {pace}",
+        "plan for {}: {} in {}, about {}, {} to download, {} in the lake, {pace}",
+        profile.dataset,
         counted(requests, "request"),
         counted(as_u64(plan.units.len()), "unit"),
         counted(plan.expected_rows(), "row"),
@@ -203,17 +219,5 @@ fn show_plan(session: &CliSession, order: &IngestOrder) -> Result<Exit, CliError
                 .map_or(Value::Null, Value::Text),
         ]
     });
-    session.write_rows(
-        "plan",
-        &[
-            "symbol",
-            "sessions",
-            "sessions_to_fetch",
-            "sessions_settled",
-            "rows_expected",
-            "rows_held",
-            "skipped",
-        ],
-        rows,
-    )
+    Ok((profile.dataset.clone(), rows.collect()))
 }

@@ -11,6 +11,7 @@ mod doctor;
 pub mod exit;
 mod export;
 mod fake_alpaca;
+mod forget;
 mod gaps;
 mod import;
 mod ingest;
@@ -116,6 +117,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Status(args) => status::run(&session()?, &args),
         Command::Gaps(args) => gaps::run(&session()?, &args),
         Command::Repair(args) => repair::run(&session()?, &args),
+        Command::Forget(args) => forget::run(&session()?, &args),
         Command::Jobs(args) => jobs::run(&session()?, args.command),
         Command::Query(args) => query::run(&session()?, &args),
         Command::Metrics(args) => metrics::run(&session()?, &args),

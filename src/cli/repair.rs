@@ -8,10 +8,12 @@ use clap::Args;
 use super::args::{HeldArgs, LimitArgs};
 use super::doctor::tell_moved_and_left;
 use super::exit::{CliError, Exit};
-use super::gaps::request_of;
+use super::gaps::{request_of, tell_never_asked};
+use super::ingest::{PLAN_COLUMNS, show_plan};
 use super::order::{AskAgain, IngestOrder, RunLimits};
-use super::output::counted;
+use super::output::{Value, counted};
 use super::session::CliSession;
+use crate::app::Stores;
 use crate::domain::gaps::GapReason;
 use crate::domain::ports::{BarSelection, SymbolBarsRepository as _};
 use crate::domain::{Calendar, Dataset, SessionDate, Symbol};
@@ -23,6 +25,7 @@ Examples:
   marketpipe repair
   marketpipe repair --symbols AAPL,MSFT --start 2024-07-01 --end 2024-07-31
   marketpipe repair --empty --start 2024-07-01
+  marketpipe repair --dry-run
 
 Every dataset is asked of the provider that it came from, for what `gaps` shows as not asked, as not entitled, or as \
 provisional. Rows in quarantine are asked for again by `ingest --refresh`.";
@@ -34,6 +37,9 @@ pub(super) struct RepairArgs {
     /// Ask again for sessions that were answered with nothing, too
     #[arg(long)]
     pub(super) empty: bool,
+    /// Show the plan; fetch nothing and set nothing aside
+    #[arg(long)]
+    pub(super) dry_run: bool,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
 }
@@ -73,30 +79,102 @@ impl Lost {
 /// Fetches what was never asked for, and with `--empty` what was answered with nothing.
 pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliError> {
     let request = request_of(session, &args.held)?;
-    let lost = set_damaged_aside(session, args, &request)?;
-    let missing = find_missing(session, args, &request, &lost)?;
-    let mut worst = Ok(match lost.has_left {
-        true => Exit::Partial,
-        false => Exit::Done,
-    });
-    if missing.is_empty() && lost.has_left {
-        return worst;
+    if args.dry_run {
+        return show(session, args, &request);
     }
-    if missing.is_empty() {
-        session.say("nothing to repair: everything in the range was asked for and is there");
-        return Ok(Exit::Done);
+    let lost = set_damaged_aside(session, args, &request)?;
+    let stores = session.job_stores()?;
+    // What an earlier repair left half done may be all that is to be repaired.
+    stores.bars.recover_if_possible();
+    let found = find_orders(session, &stores, args, &request, &lost)?;
+    let is_short = found.is_short || lost.has_left;
+    if found.orders.is_empty() {
+        if !is_short {
+            session.say("nothing to repair: everything in the range was asked for and is there");
+        }
+        return Ok(partial_if(is_short));
     }
     let limits = RunLimits::of(&args.limits);
-    for (ask, symbols) in missing {
+    let mut worst = Ok(Exit::Done);
+    for order in found.orders {
+        let ended = order
+            .run(session, limits, None)
+            .and_then(|ran| ran.tell(session));
+        let is_over = matches!(ended, Ok(Exit::Interrupted | Exit::Terminated));
+        worst = worse(worst, ended);
+        if is_over {
+            break;
+        }
+    }
+    match worst {
+        Ok(Exit::Done) => Ok(partial_if(is_short)),
+        worst => worst,
+    }
+}
+
+/// What a narrow terminal can do without, the least missed first.
+const COLUMNS_TO_DROP: [&str; 4] = ["rows_held", "sessions_settled", "dataset", "sessions"];
+
+const fn partial_if(is_short: bool) -> Exit {
+    match is_short {
+        true => Exit::Partial,
+        false => Exit::Done,
+    }
+}
+
+/// Prints what would be asked for. Reads no file of the lake, and so knows of no damage.
+fn show(session: &CliSession, args: &RepairArgs, request: &GapsRequest) -> Result<Exit, CliError> {
+    let stores = session.stores()?;
+    let found = find_orders(session, &stores, args, request, &Lost::default())?;
+    if found.orders.is_empty() && !found.is_short {
+        session.say("nothing is known to be missing in the range");
+    }
+    session.say("no file was read: `marketpipe doctor --deep` says which are damaged");
+    let mut rows = Vec::new();
+    for order in &found.orders {
+        let (dataset, planned) = show_plan(session, order)?;
+        rows.extend(planned.into_iter().map(|mut row| {
+            row.insert(0, Value::Text(dataset.to_string()));
+            row
+        }));
+    }
+    let columns = [&["dataset"], &PLAN_COLUMNS[..]].concat();
+    let shown = session.write_fitting("repair", &columns, rows, &COLUMNS_TO_DROP)?;
+    Ok(match found.is_short {
+        true => Exit::Partial,
+        false => shown,
+    })
+}
+
+/// What is to be asked for.
+struct Found {
+    orders: Vec<IngestOrder>,
+    /// Whether something of the request is not known, or is missing and cannot be asked for.
+    is_short: bool,
+}
+
+/// What to ask each dataset's provider for; says what nobody can be asked for.
+fn find_orders(
+    session: &CliSession,
+    stores: &Stores,
+    args: &RepairArgs,
+    request: &GapsRequest,
+    lost: &Lost,
+) -> Result<Found, CliError> {
+    let mut found = Found {
+        orders: Vec::new(),
+        is_short: tell_never_asked(session, stores.ledger.as_ref(), request)?,
+    };
+    for (ask, symbols) in find_missing(stores, args, request, lost)? {
         let Some(choice) = session.app.choice_of(&ask.dataset) else {
             session.insist(&format!(
                 "{} is left as it is: no provider of this configuration has its bars",
                 ask.dataset
             ));
-            worst = worse(worst, Ok(Exit::Partial));
+            found.is_short = true;
             continue;
         };
-        let order = IngestOrder {
+        found.orders.push(IngestOrder {
             provider: choice.name,
             feed: choice.feed,
             adjustment: choice.adjustment,
@@ -110,17 +188,9 @@ pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliEr
                 AskAgain::Nothing
             },
             accept_shrink: false,
-        };
-        let ended = order
-            .run(session, limits, None)
-            .and_then(|ran| ran.tell(session));
-        let is_over = matches!(ended, Ok(Exit::Interrupted | Exit::Terminated));
-        worst = worse(worst, ended);
-        if is_over {
-            break;
-        }
+        });
     }
-    worst
+    Ok(found)
 }
 
 /// Moves files that are not what was written out of the way, so that what they held counts as not asked for.
@@ -144,6 +214,7 @@ fn set_damaged_aside(
         )
     });
     let selection = BarSelection {
+        dataset: request.dataset.clone(),
         symbols: request.symbols.clone(),
         sessions,
         ..BarSelection::default()
@@ -205,14 +276,11 @@ fn worse(before: Result<Exit, CliError>, ended: Result<Exit, CliError>) -> Resul
 
 /// The symbols that lack anything that is worth asking for, and what to ask of them.
 fn find_missing(
-    session: &CliSession,
+    stores: &Stores,
     args: &RepairArgs,
     request: &GapsRequest,
     lost: &Lost,
 ) -> Result<BTreeMap<Ask, BTreeSet<Symbol>>, CliError> {
-    let stores = session.job_stores()?;
-    // What an earlier repair left half done may be all that is to be repaired.
-    stores.bars.recover_if_possible();
     let mut missing: BTreeSet<(Dataset, Symbol)> = lost.sessions.keys().cloned().collect();
     for found in list_gaps(stores.ledger.as_ref(), request)? {
         let gap = found.gap;
@@ -237,7 +305,7 @@ fn find_missing(
     }
     // What was never asked for is not known to be all there is, even where no regular minute is missing: files that a
     // rebuilt catalog took over, and commits that were cut short.
-    for series in stores.ledger.list_series(&request.symbols)? {
+    for series in request.list_series(stores.ledger.as_ref())? {
         let first = request.first.unwrap_or(series.sessions.0);
         let last = request.last.unwrap_or(series.sessions.1);
         let records = stores

@@ -2,18 +2,18 @@
 
 use clap::Args;
 
+use super::args::SeriesArgs;
 use super::exit::{CliError, Exit};
 use super::output::Value;
 use super::session::CliSession;
-use super::symbols::read_legal_symbols;
+use super::symbols::{read_legal_symbols, tell_absent};
 use crate::domain::Timeframe;
 use crate::domain::ports::{SeriesStatus, SymbolBarsRepository};
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// Symbols, separated by commas [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
-    pub(super) symbols: Vec<String>,
+    #[command(flatten)]
+    pub(super) series: SeriesArgs,
 }
 
 const COLUMNS: [&str; 9] = [
@@ -33,25 +33,22 @@ const COLUMNS_TO_DROP: [&str; 4] = ["bytes", "sessions", "rows", "dataset"];
 
 /// Prints one row for each series.
 pub(super) fn run(session: &CliSession, args: &StatusArgs) -> Result<Exit, CliError> {
-    let symbols = read_legal_symbols(session, &args.symbols)?;
+    let SeriesArgs { symbols, dataset } = &args.series;
+    let symbols = read_legal_symbols(session, symbols)?;
     let stores = session.stores()?;
-    let held = stores.ledger.list_status(&symbols)?;
+    let mut held = stores.ledger.list_status(&symbols)?;
     if held.is_empty() && symbols.is_empty() {
         return Err(session.nothing_kept());
     }
-    let missing: Vec<&str> = symbols
-        .iter()
-        .filter(|symbol| !held.iter().any(|row| row.symbol == **symbol))
-        .map(|symbol| symbol.as_str())
-        .collect();
-    if !missing.is_empty() {
-        session.insist(&format!("nothing is held of {}", missing.join(", ")));
-    }
+    let wanted = dataset.as_ref();
+    held.retain(|row| wanted.is_none_or(|wanted| *wanted == row.dataset));
+    let there = held.iter().map(|row| &row.symbol);
+    let is_short = tell_absent(session, "nothing is held", &symbols, wanted, there);
     let rows = held.iter().map(row).collect();
     let written = session.write_fitting("status", &COLUMNS, rows, &COLUMNS_TO_DROP)?;
-    Ok(match missing.is_empty() {
-        true => written,
-        false => Exit::Partial,
+    Ok(match is_short {
+        true => Exit::Partial,
+        false => written,
     })
 }
 
@@ -79,7 +76,8 @@ fn row(status: &SeriesStatus) -> Vec<Value> {
     ]
 }
 
-/// Regular minutes present of those that the asked sessions have, in percent, cut to two decimals: 100 means all.
+/// Regular minutes present of those from the first to the last session asked for, in percent, cut to two decimals: 100
+/// means all.
 pub(super) fn completeness_pct(status: &SeriesStatus) -> Option<f64> {
     if status.expected_minutes == 0 {
         return None;

@@ -155,7 +155,9 @@ fn problems(report: &IngestReport) -> Vec<String> {
     if !report.no_data.is_empty() {
         let why = match report.sessions_begun {
             0 => "no session in the requested range has begun, or its data are held back",
-            _ => "not a single bar in the requested range",
+            _ => {
+                "not a single bar in the requested range; `marketpipe forget` takes misspelt ones off the books"
+            }
         };
         lines.push(format!("  no data   {}: {why}", names(&report.no_data)));
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::exit::{CliError, Exit};
 use super::session::CliSession;
 use crate::config::SymbolListSource;
-use crate::domain::Symbol;
 use crate::domain::symbol::SymbolError;
+use crate::domain::{Dataset, Symbol};
 
 /// Symbols of a list: the legal ones without duplicates in the order given, and the others with the reason.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,28 @@ pub(super) fn legal_symbols(
         )),
         None => Ok(list.symbols),
     }
+}
+
+/// Names what there is nothing of: those of the symbols that are not among `held`, or the dataset where nothing of it is.
+/// Returns whether there was anything to name. `what` begins the sentence, such as "nothing is held".
+pub(super) fn tell_absent<'a>(
+    session: &CliSession,
+    what: &str,
+    symbols: &[Symbol],
+    dataset: Option<&Dataset>,
+    held: impl IntoIterator<Item = &'a Symbol>,
+) -> bool {
+    let held: HashSet<&Symbol> = held.into_iter().collect();
+    let absent = symbols.iter().filter(|symbol| !held.contains(symbol));
+    let absent: Vec<&str> = absent.map(Symbol::as_str).collect();
+    let in_dataset = dataset.map_or_else(String::new, |dataset| format!(" in {dataset}"));
+    let words = match (absent.is_empty(), dataset.is_some() && held.is_empty()) {
+        (false, _) => format!("{what} of {}{in_dataset}", absent.join(", ")),
+        (true, true) => format!("{what}{in_dataset}"),
+        (true, false) => return false,
+    };
+    session.insist(&words);
+    true
 }
 
 fn read_file(path: &Path) -> Result<String, CliError> {

@@ -15,7 +15,7 @@ use super::output::{
 use super::query_file::refuse_in_data_folder;
 use super::session::CliSession;
 use super::stopping::Stopping;
-use super::symbols::read_legal_symbols;
+use super::symbols::{read_legal_symbols, tell_absent};
 use super::validate_report::Reports;
 use super::whole_file::write_beside;
 use crate::app::Stores;
@@ -154,11 +154,7 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
     if let Some(job) = args.job {
         narrow_to_job(session, &stores, job, &mut request)?;
     }
-    let missing = unknown_symbols(&stores, &request)?;
-    if !missing.is_empty() {
-        let names: Vec<&str> = missing.iter().map(Symbol::as_str).collect();
-        session.insist(&format!("nothing is kept of {}", names.join(", ")));
-    }
+    let is_short = tell_unknown(session, &stores, &request)?;
     let stopping = Stopping::default();
     stopping.watch_beside(None)?;
     let format = session.format();
@@ -200,7 +196,7 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
     }
     tell(session, exit, &words);
     Ok(match exit {
-        Exit::Done if !missing.is_empty() => Exit::Partial,
+        Exit::Done if is_short => Exit::Partial,
         exit => exit,
     })
 }
@@ -323,7 +319,8 @@ fn request_of(session: &CliSession, args: &ValidateArgs) -> Result<ValidationReq
     let (first, last) = read_dates(args.held.start.as_deref(), args.held.end.as_deref())?;
     let (earliest, latest) = Calendar::always_open().coverage();
     Ok(ValidationRequest {
-        symbols: read_legal_symbols(session, &args.held.symbols)?,
+        symbols: read_legal_symbols(session, &args.held.series.symbols)?,
+        dataset: args.held.series.dataset.clone(),
         sessions: (first.is_some() || last.is_some())
             .then(|| (first.unwrap_or(earliest), last.unwrap_or(latest))),
         max_missing_pct: args.max_missing_pct,
@@ -367,7 +364,13 @@ fn narrow_to_job(
         }
         RequestedRange::WholeSeries { .. } => None,
     };
-    request.dataset = Some(provider.profile().dataset.clone());
+    let dataset = &provider.profile().dataset;
+    if let Some(wanted) = request.dataset.replace(dataset.clone())
+        && wanted != *dataset
+    {
+        let message = format!("job {id} is about {dataset}, not {wanted}");
+        return Err(CliError::new(Exit::Usage, message));
+    }
     if request.symbols.is_empty() {
         request.symbols = asked.symbols;
     } else {
@@ -383,10 +386,17 @@ fn narrow_to_job(
     Ok(())
 }
 
-/// The symbols that were named and of which nothing is known.
-fn unknown_symbols(stores: &Stores, request: &ValidationRequest) -> Result<Vec<Symbol>, CliError> {
-    if request.symbols.is_empty() {
-        return Ok(Vec::new());
+/// Says what was named and of which nothing is known, if anything.
+fn tell_unknown(
+    session: &CliSession,
+    stores: &Stores,
+    request: &ValidationRequest,
+) -> Result<bool, CliError> {
+    let ValidationRequest {
+        symbols, dataset, ..
+    } = request;
+    if symbols.is_empty() && dataset.is_none() {
+        return Ok(false);
     }
     let selection = BarSelection {
         dataset: request.dataset.clone(),
@@ -394,12 +404,21 @@ fn unknown_symbols(stores: &Stores, request: &ValidationRequest) -> Result<Vec<S
         ..BarSelection::default()
     };
     let files = stores.bars.list_files(&selection)?;
-    let asked = stores.ledger.list_series(&request.symbols)?;
-    let is_unknown = |symbol: &&Symbol| {
-        !files.iter().any(|file| file.key.symbol == **symbol)
-            && !asked.iter().any(|series| series.symbol == **symbol)
-    };
-    Ok(request.symbols.iter().filter(is_unknown).cloned().collect())
+    let mut asked = stores.ledger.list_series(symbols)?;
+    asked.retain(|series| {
+        dataset
+            .as_ref()
+            .is_none_or(|wanted| *wanted == series.dataset)
+    });
+    let with_files = files.iter().map(|file| &file.key.symbol);
+    let held = with_files.chain(asked.iter().map(|series| &series.symbol));
+    Ok(tell_absent(
+        session,
+        "nothing is kept",
+        symbols,
+        dataset.as_ref(),
+        held,
+    ))
 }
 
 /// Begins the CSV report; a data directory that cannot be written to costs the report and nothing else, unless it was
@@ -448,9 +467,13 @@ fn scope_words(request: &ValidationRequest) -> String {
         }
         count => counted(u64::try_from(count).unwrap_or(u64::MAX), "symbol"),
     };
+    let of = match &request.dataset {
+        Some(dataset) => format!("{symbols} of {dataset}"),
+        None => symbols,
+    };
     match request.sessions {
-        Some((first, last)) => format!("{symbols}, sessions {first} to {last}"),
-        None => format!("{symbols}, all sessions"),
+        Some((first, last)) => format!("{of}, sessions {first} to {last}"),
+        None => format!("{of}, all sessions"),
     }
 }
 

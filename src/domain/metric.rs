@@ -428,7 +428,7 @@ impl Metric {
                 Gauge,
                 "ratio",
                 OF_DATASET,
-                "Regular minutes that are stored, of those that the sessions asked for have.",
+                "Regular minutes that are stored, of those from each symbol's first to last session asked for.",
                 History,
             ),
             Self::NewestBar => (

@@ -1,7 +1,7 @@
 //! What is missing of the series that are held, from the ledger and the calendar. Asks no provider.
 
 use crate::domain::gaps::{Gap, SeriesLedger, find_gaps};
-use crate::domain::ports::SymbolBarsRepository;
+use crate::domain::ports::{AskedSeries, StoreError, SymbolBarsRepository};
 use crate::domain::{Calendar, Dataset, SessionDate, Symbol};
 
 use super::coordinator::IngestError;
@@ -11,12 +11,30 @@ use super::coordinator::IngestError;
 pub struct GapsRequest {
     /// Symbols; none means all.
     pub symbols: Vec<Symbol>,
+    /// The dataset; `None` means all.
+    pub dataset: Option<Dataset>,
     /// First session date; `None` for the first that was ever asked for.
     pub first: Option<SessionDate>,
     /// Last session date; `None` for the newest.
     pub last: Option<SessionDate>,
     /// Now, UTC microseconds: what begins later is not missing yet.
     pub now_us: i64,
+}
+
+impl GapsRequest {
+    /// The series that are meant, by dataset and symbol.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn list_series(
+        &self,
+        ledger: &dyn SymbolBarsRepository,
+    ) -> Result<Vec<AskedSeries>, StoreError> {
+        let mut series = ledger.list_series(&self.symbols)?;
+        let wanted = self.dataset.as_ref();
+        series.retain(|series| wanted.is_none_or(|wanted| *wanted == series.dataset));
+        Ok(series)
+    }
 }
 
 /// A gap and whose it is.
@@ -39,7 +57,7 @@ pub fn list_gaps(
     request: &GapsRequest,
 ) -> Result<Vec<SeriesGap>, IngestError> {
     let mut gaps = Vec::new();
-    for series in ledger.list_series(&request.symbols)? {
+    for series in request.list_series(ledger)? {
         let calendar = Calendar::of(&series.symbol);
         let newest = calendar.session_containing(request.now_us)?.date();
         let first = request.first.unwrap_or(series.sessions.0);

@@ -9,9 +9,9 @@ use crate::domain::instant::MINUTE_US;
 use crate::domain::ports::{
     AggregateError, AskedSeries, BarAggregator, BarSelection, BarStore, Clock, CommitBatch,
     CommitReceipt, Derivation, DerivedPartition, DerivedReceipt, DerivedStore, EventPublisher,
-    FileFault, FileInspector, FilesHeld, FindingRepository, InspectedDerived, InspectedMinutes,
-    KeptBars, KeptFinding, PartitionFile, SeriesFindings, SeriesStatus, SourceFile, Sources,
-    StoreError, StoreErrorKind, SymbolBarsRepository,
+    FileFault, FileInspector, FilesHeld, FindingRepository, Forgotten, InspectedDerived,
+    InspectedMinutes, KeptBars, KeptFinding, PartitionFile, SeriesFindings, SeriesStatus,
+    SourceFile, Sources, StoreError, StoreErrorKind, SymbolBarsRepository,
 };
 use crate::domain::symbol_bars::Asked;
 use crate::domain::{
@@ -404,6 +404,14 @@ impl SymbolBarsRepository for World {
         _: SessionDate,
         _: SessionDate,
     ) -> Result<usize, StoreError> {
+        unreachable!("a validation leaves the ledger alone")
+    }
+
+    fn forget(
+        &self,
+        _: &Symbol,
+        _: Option<&Dataset>,
+    ) -> Result<Vec<(Dataset, Forgotten)>, StoreError> {
         unreachable!("a validation leaves the ledger alone")
     }
 

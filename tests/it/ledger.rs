@@ -245,3 +245,239 @@ fn a_late_correction_is_kept_as_a_revision() {
     ];
     assert_eq!(lab.query(sql), expected);
 }
+
+#[test]
+fn a_dry_run_of_repair_says_what_would_be_asked_and_changes_nothing() {
+    let lab = lab_with("AAPL", every_minute("2024-07-01", "2024-07-12"));
+    lab.ingest("AAPL", "2024-07-01", "2024-07-02");
+    lab.ingest("AAPL", "2024-07-09", "2024-07-12");
+    let range = ["--end", "2024-07-12", "--format", "csv"];
+    let repair = |more: &[&str]| lab.run(&[&["repair"], &range[..], more].concat());
+    let before = (
+        lab.done(&["gaps", "--end", "2024-07-12"]).stdout,
+        lab.query("select job from jobs"),
+    );
+    lab.server.reset_stats();
+    let planned = repair(&["--dry-run"]);
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
+    assert!(
+        planned
+            .stderr
+            .contains("plan for alpaca/sip/raw: 1 request in 1 unit"),
+        "{}",
+        planned.stderr
+    );
+    let rows: Vec<&str> = planned.stdout.lines().collect();
+    assert!(
+        rows[0].starts_with("dataset,symbol,sessions,sessions_to_fetch,"),
+        "{rows:?}"
+    );
+    assert!(
+        rows[1].starts_with("alpaca/sip/raw,AAPL,9,3,6,"),
+        "{rows:?}"
+    );
+    assert_eq!((rows.len(), lab.server.stats().requests), (2, 0));
+    assert_eq!(
+        before,
+        (
+            lab.done(&["gaps", "--end", "2024-07-12"]).stdout,
+            lab.query("select job from jobs")
+        )
+    );
+    repair(&[]);
+    let planned = repair(&["--dry-run"]);
+    assert_eq!(
+        (planned.code, planned.stdout.lines().count()),
+        (0, 1),
+        "{}",
+        planned.stderr
+    );
+    assert!(
+        planned.stderr.contains("nothing is known to be missing"),
+        "{}",
+        planned.stderr
+    );
+}
+
+#[test]
+fn status_tells_the_share_of_all_sessions_between_the_first_and_the_last() {
+    let lab = lab_with("AAPL", every_minute("2024-07-01", "2024-07-12"));
+    lab.ingest("AAPL", "2024-07-01", "2024-07-02");
+    lab.ingest("AAPL", "2024-07-09", "2024-07-12");
+    let share = || {
+        let shown = lab.done(&["status", "--format", "csv"]).stdout;
+        let row = shown.lines().nth(1).unwrap().to_owned();
+        row.split(',').nth(7).unwrap().parse::<f64>().unwrap()
+    };
+    // Six full days of eight and a half day.
+    let (present, expected) = (6.0 * 390.0, 8.0 * 390.0 + 210.0);
+    let missing = 100.0 * (1.0 - present / expected);
+    assert!(
+        (100.0 - share() - missing).abs() < 0.01,
+        "{} {missing}",
+        share()
+    );
+    let validated = lab.run(&["validate"]);
+    let words = format!("regular minutes missing ({missing:.2} %)");
+    assert!(
+        validated.stderr.contains(&words),
+        "{words}: {}",
+        validated.stderr
+    );
+    lab.done(&["repair", "--end", "2024-07-12"]);
+    assert!((share() - 100.0).abs() < 1e-9);
+}
+
+#[test]
+fn commands_that_read_what_is_held_can_be_kept_to_one_dataset() {
+    let (first, last) = ("2024-07-01", "2024-07-02");
+    let mut tape = Tape::new();
+    tape.insert("sip", "AAPL", every_minute(first, last));
+    let mut sparse = every_minute(first, last);
+    sparse.truncate(700);
+    tape.insert("iex", "AAPL", sparse);
+    let lab = Lab::with_tape(tape);
+    lab.ingest("AAPL", first, last);
+    let iex = [
+        "ingest",
+        "--provider",
+        "iex",
+        "--symbols",
+        "AAPL",
+        "--start",
+        first,
+        "--end",
+        last,
+    ];
+    lab.done(&iex);
+    let only = |arguments: &[&str], dataset: &str| {
+        let ran = lab.run(&[arguments, &["--dataset", dataset, "--format", "csv"]].concat());
+        let rows: Vec<String> = ran.stdout.lines().skip(1).map(str::to_owned).collect();
+        (ran.code, rows, ran.stderr)
+    };
+    let range: [&str; 3] = ["gaps", "--end", last];
+    assert_eq!(only(&range, "alpaca/sip/raw").1, [] as [&str; 0]);
+    assert_eq!(only(&range, "alpaca/iex/raw").1.len(), 1);
+    for dataset in ["alpaca/sip/raw", "alpaca/iex/raw"] {
+        let (code, rows, stderr) = only(&["status"], dataset);
+        assert_eq!((code, rows.len()), (0, 1), "{stderr}");
+        assert!(rows[0].starts_with(dataset), "{rows:?}");
+    }
+    assert!(
+        only(&["validate"], "alpaca/sip/raw")
+            .2
+            .contains("checked 1 series")
+    );
+    lab.done(&["aggregate", "--dataset", "alpaca/iex/raw"]);
+    let held = lab.query("select dataset, count(*) from bars_1d group by dataset");
+    assert_eq!(held, ["alpaca/iex/raw,2"]);
+    let (code, rows, stderr) = only(&["repair", "--dry-run", "--end", last], "alpaca/sip/raw");
+    assert_eq!((code, rows.len()), (0, 0), "{stderr}");
+}
+
+#[test]
+fn what_nothing_is_held_of_is_named_by_every_command_that_reads() {
+    let lab = lab_with("AAPL", every_minute("2024-07-01", "2024-07-01"));
+    lab.ingest("AAPL", "2024-07-01", "2024-07-01");
+    let commands: [&[&str]; 6] = [
+        &["status"],
+        &["gaps", "--end", "2024-07-01"],
+        &["validate"],
+        &["aggregate"],
+        &["repair", "--end", "2024-07-01"],
+        &["repair", "--end", "2024-07-01", "--dry-run"],
+    ];
+    for command in commands {
+        for (named, words) in [
+            (&["--symbols", "AAPL,ZZZ"][..], "of ZZZ"),
+            (&["--dataset", "alpaca/sip/all"], "in alpaca/sip/all"),
+            (
+                &["--symbols", "AAPL", "--dataset", "alpaca/sip/all"],
+                "of AAPL in alpaca/sip/all",
+            ),
+        ] {
+            let ran = lab.run(&[command, named].concat());
+            assert_eq!(ran.code, 3, "{command:?} {named:?}: {}", ran.stderr);
+            assert!(
+                ran.stderr.contains(words),
+                "{command:?} {named:?}: {}",
+                ran.stderr
+            );
+        }
+    }
+    let other = lab.run(&["validate", "--job", "1", "--dataset", "alpaca/sip/all"]);
+    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert!(
+        other.stderr.contains("job 1 is about alpaca/sip/raw"),
+        "{}",
+        other.stderr
+    );
+    assert_eq!(lab.run(&["status", "--dataset", "sip"]).code, 2);
+}
+
+#[test]
+fn a_misspelt_symbol_can_be_forgotten_and_nothing_that_is_held() {
+    let day = "2024-07-01";
+    let lab = lab_with("AAPL", every_minute(day, day));
+    let both = [
+        "ingest",
+        "--symbols",
+        "AAPL,APPL",
+        "--start",
+        day,
+        "--end",
+        day,
+    ];
+    let ran = lab.run(&both);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("no data   APPL") && ran.stderr.contains("marketpipe forget"),
+        "{}",
+        ran.stderr
+    );
+    lab.run(&["validate"]);
+    let traces = || {
+        let gaps = lab.query(
+            "select count(*) from gaps where symbol = 'APPL' and last_session = '2024-07-01'",
+        );
+        let findings = lab.query("select count(*) from findings where symbol = 'APPL'");
+        let status = lab.done(&["status", "--format", "csv"]).stdout;
+        (gaps, findings, status.contains(",APPL,"))
+    };
+    let before = traces();
+    assert_eq!((before.0, before.2), (vec!["1".to_owned()], true));
+    assert_ne!(before.1, ["0"]);
+    let forgot = lab.done(&["forget", "--symbols", "APPL"]);
+    assert!(
+        forgot
+            .stderr
+            .contains("forgot APPL in alpaca/sip/raw: 1 session without a bar"),
+        "{}",
+        forgot.stderr
+    );
+    assert_eq!(
+        traces(),
+        (vec!["0".to_owned()], vec!["0".to_owned()], false)
+    );
+    let held = lab.rows("alpaca/sip/raw", "AAPL");
+    let kept = lab.run(&["forget", "--symbols", "AAPL,APPL"]);
+    assert_eq!(kept.code, 3);
+    for words in [
+        "AAPL in alpaca/sip/raw stays",
+        "nothing was asked for of APPL",
+    ] {
+        assert!(kept.stderr.contains(words), "{}", kept.stderr);
+    }
+    assert_eq!(lab.rows("alpaca/sip/raw", "AAPL"), held);
+    assert_eq!(
+        lab.done(&["gaps", "--symbols", "AAPL", "--end", day, "--format", "csv"])
+            .stdout
+            .lines()
+            .count(),
+        1
+    );
+    assert_eq!(lab.run(&["forget"]).code, 2);
+    // It can be asked for again.
+    assert_eq!(lab.run(&both).code, 3);
+    assert_eq!(traces().0, ["1"]);
+}

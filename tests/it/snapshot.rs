@@ -90,6 +90,7 @@ fn nothing_is_written_to_a_snapshot_but_to_a_copy_of_it() {
         &made_up[..],
         &["aggregate"],
         &["repair"],
+        &["forget", "--symbols", "AAPL"],
         &["doctor", "--rebuild-catalog"],
         &["jobs", "prune", "--older-than", "1m"],
     ] {

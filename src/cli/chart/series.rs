@@ -60,12 +60,12 @@ impl<'a> Series<'a> {
         let now_us = session.app.clock().now_us();
         let gaps = GapsRequest {
             symbols: vec![symbol.clone()],
+            dataset: Some(dataset.clone()),
             first: Some(range.0),
             last: Some(range.1),
             now_us,
         };
         let gaps = list_gaps(stores.ledger.as_ref(), &gaps)?.into_iter();
-        let gaps = gaps.filter(|found| found.dataset == dataset);
         let regular: SegmentSet = [Segment::Regular].into_iter().collect();
         let has_regular = config.choice.segments.contains(Segment::Regular);
         let mut series = Self {

@@ -177,6 +177,20 @@ impl Calendar {
         Ok(sessions)
     }
 
+    /// How many regular minutes the sessions from `first` to `last` have, both inclusive; dates beyond
+    /// [`Calendar::coverage`] have none.
+    pub fn regular_minutes(self, first: SessionDate, last: SessionDate) -> u64 {
+        let (earliest, latest) = self.coverage();
+        let mut next = self.find_open_from(first.max(earliest));
+        let mut minutes = 0;
+        while let Some(date) = next.filter(|&date| date <= last.min(latest)) {
+            let hours = self.hours(date);
+            minutes += u64::from(hours.close - hours.open);
+            next = date.succ().and_then(|date| self.find_open_from(date));
+        }
+        minutes
+    }
+
     /// The first session after the date `after`, which itself need not be one.
     ///
     /// # Errors

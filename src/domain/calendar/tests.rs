@@ -401,3 +401,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn regular_minutes_of_a_range_are_those_of_its_sessions() {
+    let nyse = Calendar::nyse();
+    // A full day, a half day, a holiday, a full day, a weekend.
+    assert_eq!(
+        nyse.regular_minutes(day("2024-07-02"), day("2024-07-07")),
+        390 + 210 + 390
+    );
+    assert_eq!(
+        nyse.regular_minutes(day("2024-07-06"), day("2024-07-07")),
+        0
+    );
+    assert_eq!(
+        nyse.regular_minutes(day("2024-07-05"), day("2024-07-02")),
+        0
+    );
+    let always = Calendar::always_open();
+    assert_eq!(
+        always.regular_minutes(day("2024-07-06"), day("2024-07-07")),
+        2 * 1440
+    );
+    let (first, last) = nyse.coverage();
+    let minutes = all_sessions(nyse)
+        .into_iter()
+        .map(|session| session.expected_range(Segment::Regular).len());
+    let all = u64::try_from(minutes.sum::<usize>()).unwrap();
+    assert_eq!(nyse.regular_minutes(first, last), all);
+    assert_eq!(
+        nyse.regular_minutes(day("1970-01-01"), day("2199-12-31")),
+        all
+    );
+    assert_eq!(
+        nyse.regular_minutes(day("2190-01-01"), day("2199-12-31")),
+        0
+    );
+}

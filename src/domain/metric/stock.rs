@@ -40,9 +40,9 @@ pub struct DatasetStock {
     pub dataset: Dataset,
     /// Symbols of which anything is known.
     pub symbols: u64,
-    /// Regular minutes that are there, of the sessions that were asked for.
+    /// Regular minutes that are there.
     pub minutes_present: u64,
-    /// Regular minutes that these sessions have.
+    /// Regular minutes of all sessions from the first to the last that was asked for, by symbol.
     pub minutes_expected: u64,
     /// Start of the newest bar, UTC microseconds; `None` without any.
     pub newest_bar_us: Option<i64>,

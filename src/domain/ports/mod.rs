@@ -21,7 +21,7 @@ pub use provider::{
 };
 pub use store::{
     AskedSeries, BarSelection, BarStore, CheckpointRepository, CommitBatch, CommitReceipt,
-    JobRepository, OhlcvRepository, PartitionAnswer, PartitionFile, PartitionOutcome,
+    Forgotten, JobRepository, OhlcvRepository, PartitionAnswer, PartitionFile, PartitionOutcome,
     PartitionReceipt, QuarantinedRow, RevisionRow, SeriesStatus, SessionAnswer, StoreError,
     StoreErrorKind, SymbolBarsRepository,
 };

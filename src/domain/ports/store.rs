@@ -256,6 +256,15 @@ pub struct AskedSeries {
     pub sessions: (SessionDate, SessionDate),
 }
 
+/// What became of a series that was to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// So many sessions without a bar; nothing is known of the series any more.
+    Sessions(u64),
+    /// There is or was something of it: everything stays.
+    Nothing,
+}
+
 /// What is held of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesStatus {
@@ -273,7 +282,7 @@ pub struct SeriesStatus {
     pub filled_sessions: u64,
     /// Regular minutes that are present.
     pub regular_minutes: u64,
-    /// Regular minutes of all asked sessions.
+    /// Regular minutes of all sessions from the first to the last that was asked for.
     pub expected_minutes: u64,
     /// Rows.
     pub rows: u64,
@@ -340,6 +349,14 @@ pub trait SymbolBarsRepository: Send + Sync {
         first: SessionDate,
         last: SessionDate,
     ) -> Result<usize, StoreError>;
+
+    /// Forgets that a symbol was ever asked for, in one dataset or in all: not where anything of it is held, set apart, revised,
+    /// being written or lost. By dataset what became of it; nothing where it is not known.
+    fn forget(
+        &self,
+        symbol: &Symbol,
+        dataset: Option<&Dataset>,
+    ) -> Result<Vec<(Dataset, Forgotten)>, StoreError>;
 
     /// Records that the plan does not include these sessions, as far as they were never answered.
     fn note_not_entitled(

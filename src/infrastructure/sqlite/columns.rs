@@ -72,6 +72,14 @@ impl<'row, 'statement> Columns<'row, 'statement> {
         self.converted("session date", SessionDate::from_days_since_epoch)
     }
 
+    /// The next column, a session date or null.
+    pub(super) fn optional_date(&mut self) -> Result<Option<SessionDate>, Error> {
+        self.converted("session date", |day: Option<i32>| match day {
+            None => Some(None),
+            Some(day) => SessionDate::from_days_since_epoch(day).map(Some),
+        })
+    }
+
     /// The next seven columns, a bar's values.
     pub(super) fn bar(&mut self, ts_us: i64) -> Result<Bar, Error> {
         Ok(Bar {

@@ -179,10 +179,7 @@ fn kept_finding(row: &Row<'_>) -> rusqlite::Result<KeptFinding> {
                 Some(text) => text.parse().ok().map(Some),
             })?,
             timeframe: columns.parsed()?,
-            session: columns.converted("session date", |day: Option<i32>| match day {
-                None => Some(None),
-                Some(day) => SessionDate::from_days_since_epoch(day).map(Some),
-            })?,
+            session: columns.optional_date()?,
             ts_us: columns.take()?,
             value: columns.take()?,
             expected: columns.take()?,

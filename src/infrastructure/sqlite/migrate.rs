@@ -24,7 +24,7 @@ pub(super) struct Migration {
 }
 
 /// Every migration, oldest first; the n-th leads to schema version n. Append only.
-pub(super) const MIGRATIONS: [Migration; 6] = [
+pub(super) const MIGRATIONS: [Migration; 7] = [
     Migration {
         name: "0001_initial",
         sql: include_str!("../../../migrations/0001_initial.sql"),
@@ -48,6 +48,10 @@ pub(super) const MIGRATIONS: [Migration; 6] = [
     Migration {
         name: "0006_redo_counts",
         sql: include_str!("../../../migrations/0006_redo_counts.sql"),
+    },
+    Migration {
+        name: "0007_expected_minutes",
+        sql: include_str!("../../../migrations/0007_expected_minutes.sql"),
     },
 ];
 

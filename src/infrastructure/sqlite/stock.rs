@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::columns::Columns;
 use super::metrics::of_a_known_command;
+use super::status::{ExpectedMinutes, widest_span};
 use crate::domain::Dataset;
 use crate::domain::metric::{COMPLETED, DatasetStock, LastRuns, Stock, StoredFrame};
 use crate::domain::rule::Severity;
@@ -63,29 +64,44 @@ fn list_frames(conn: &Connection) -> rusqlite::Result<Vec<StoredFrame>> {
 }
 
 fn list_datasets(conn: &Connection) -> rusqlite::Result<BTreeMap<Dataset, DatasetStock>> {
-    conn.prepare_cached(
-            "WITH ledger AS (
-                 SELECT series_id, sum(regular_minutes) AS regular, sum(expected_minutes) AS expected
-                 FROM session_record GROUP BY series_id
-             )
-             SELECT dataset, count(*), ifnull(sum(regular), 0), ifnull(sum(expected), 0)
-             FROM series LEFT JOIN ledger USING (series_id) GROUP BY dataset",
-        )?
-        .query_map([], |row| {
-            let mut columns = Columns::of(row);
-            Ok(DatasetStock {
-                dataset: columns.parsed()?,
-                symbols: columns.count()?,
-                minutes_present: columns.count()?,
-                minutes_expected: columns.count()?,
+    let mut datasets: BTreeMap<Dataset, DatasetStock> = BTreeMap::new();
+    let mut expected = ExpectedMinutes::default();
+    let mut series = conn.prepare_cached(
+        "WITH ledger AS (
+             SELECT series_id, sum(regular_minutes) AS regular,
+                    min(session_day) AS first_day, max(session_day) AS last_day
+             FROM session_record GROUP BY series_id
+         ),
+         refused AS (
+             SELECT series_id, min(session_day) AS first_day, max(session_day) AS last_day
+             FROM not_entitled GROUP BY series_id
+         )
+         SELECT dataset, symbol, ifnull(regular, 0),
+                ledger.first_day, refused.first_day, ledger.last_day, refused.last_day
+         FROM series LEFT JOIN ledger USING (series_id) LEFT JOIN refused USING (series_id)",
+    )?;
+    let mut rows = series.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut columns = Columns::of(row);
+        let dataset: Dataset = columns.parsed()?;
+        let symbol = columns.parsed()?;
+        let stock = datasets
+            .entry(dataset.clone())
+            .or_insert_with(|| DatasetStock {
+                dataset,
+                symbols: 0,
+                minutes_present: 0,
+                minutes_expected: 0,
                 newest_bar_us: None,
                 newest_symbol: None,
                 quarantined_rows: 0,
                 open_findings: [0; 3],
-            })
-        })?
-        .map(|stock| stock.map(|stock| (stock.dataset.clone(), stock)))
-        .collect()
+            });
+        stock.symbols += 1;
+        stock.minutes_present += columns.count()?;
+        stock.minutes_expected += expected.of(&symbol, widest_span(&mut columns)?);
+    }
+    Ok(datasets)
 }
 
 fn note_newest(

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::columns::{Columns, stored_count};
+use super::columns::Columns;
 use super::failure::During;
 use super::pool::Database;
 use super::series::{find_series_id, series_id_in};
@@ -11,11 +11,12 @@ use crate::domain::calendar::Calendar;
 use crate::domain::dataset::Dataset;
 use crate::domain::instant::InstantRange;
 use crate::domain::minute_set::MinuteSet;
+use crate::domain::number::as_u64;
 use crate::domain::ports::{
-    AskedSeries, SeriesStatus, StoreError, StoreErrorKind, SymbolBarsRepository,
+    AskedSeries, Forgotten, SeriesStatus, StoreError, StoreErrorKind, SymbolBarsRepository,
 };
 use crate::domain::services::ohlcv_calculation::DailySummary;
-use crate::domain::session::{Segment, SessionDate};
+use crate::domain::session::SessionDate;
 use crate::domain::symbol::Symbol;
 use crate::domain::symbol_bars::SessionRecord;
 
@@ -96,6 +97,15 @@ impl SymbolBarsRepository for SqliteSymbolBarsRepository {
     ) -> Result<usize, StoreError> {
         self.database
             .write(|transaction| delete_sessions_in(transaction, dataset, symbol, first, last))
+    }
+
+    fn forget(
+        &self,
+        symbol: &Symbol,
+        dataset: Option<&Dataset>,
+    ) -> Result<Vec<(Dataset, Forgotten)>, StoreError> {
+        self.database
+            .write(|transaction| forget_in(transaction, symbol, dataset))
     }
 
     fn note_not_entitled(
@@ -192,6 +202,79 @@ pub(in crate::infrastructure) fn list_sessions_in(
     )
 }
 
+/// Forgets a symbol where there is nothing but that it was asked for, and what a validation said of that.
+fn forget_in(
+    transaction: &Transaction<'_>,
+    symbol: &Symbol,
+    dataset: Option<&Dataset>,
+) -> Result<Vec<(Dataset, Forgotten)>, StoreError> {
+    // A validation that ran beside an earlier call may have left findings about what was forgotten.
+    let known = || -> rusqlite::Result<Vec<Dataset>> {
+        transaction
+            .prepare_cached(
+                "SELECT dataset FROM series WHERE symbol = ?1
+                 UNION SELECT dataset FROM finding WHERE symbol = ?1 ORDER BY dataset",
+            )?
+            .query_map([symbol.as_str()], |row| Columns::of(row).parsed())?
+            .collect()
+    };
+    let mut known = known().during(transaction, format_args!("look for {symbol}"))?;
+    known.retain(|known| dataset.is_none_or(|wanted| wanted == known));
+    let mut became = Vec::with_capacity(known.len());
+    for dataset in known {
+        let series_id = find_series_id(transaction, &dataset, symbol)?;
+        let forgotten = forget_series(transaction, series_id, &dataset, symbol)
+            .during(transaction, format_args!("forget {dataset} {symbol}"))?;
+        became.push((dataset, forgotten));
+    }
+    Ok(became)
+}
+
+fn forget_series(
+    transaction: &Transaction<'_>,
+    series_id: Option<i64>,
+    dataset: &Dataset,
+    symbol: &Symbol,
+) -> rusqlite::Result<Forgotten> {
+    // Sessions without a row that nobody asked for are those whose file was lost.
+    let holds = [
+        "session_record WHERE series_id = ? AND (rows > 0 OR asked_start_us >= asked_end_us)",
+        "partition_file WHERE series_id = ?",
+        "pending WHERE series_id = ?",
+        "revision WHERE series_id = ?",
+    ];
+    for rows in holds {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {rows})");
+        if transaction.query_row(&sql, [series_id], |row| row.get(0))? {
+            return Ok(Forgotten::Nothing);
+        }
+    }
+    let dataset = dataset.to_string();
+    let name = params![dataset, symbol.as_str()];
+    let sql = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE dataset = ? AND symbol = ?)";
+    if transaction.query_row(sql, name, |row| row.get(0))? {
+        return Ok(Forgotten::Nothing);
+    }
+    transaction.execute(
+        "DELETE FROM acknowledgement WHERE finding_id IN
+             (SELECT finding_id FROM finding WHERE dataset = ? AND symbol = ?)",
+        name,
+    )?;
+    transaction.execute("DELETE FROM finding WHERE dataset = ? AND symbol = ?", name)?;
+    let mut sessions = 0;
+    for table in ["session_record", "not_entitled"] {
+        let sql = format!("DELETE FROM {table} WHERE series_id = ?");
+        sessions += as_u64(transaction.execute(&sql, [series_id])?);
+    }
+    for table in ["derivation", "series"] {
+        transaction.execute(
+            &format!("DELETE FROM {table} WHERE series_id = ?"),
+            [series_id],
+        )?;
+    }
+    Ok(Forgotten::Sessions(sessions))
+}
+
 /// Writes records, replacing those of the same session.
 pub(in crate::infrastructure) fn put_sessions_in(
     transaction: &Transaction<'_>,
@@ -201,7 +284,7 @@ pub(in crate::infrastructure) fn put_sessions_in(
 ) -> Result<(), StoreError> {
     let series_id = series_id_in(transaction, dataset, symbol)?;
     for record in records {
-        let expected_minutes = expected_minutes(symbol, record.date)?;
+        check_known(symbol, record.date)?;
         transaction
             .prepare_cached("DELETE FROM not_entitled WHERE series_id = ? AND session_day = ?")
             .and_then(|mut forget| {
@@ -214,7 +297,7 @@ pub(in crate::infrastructure) fn put_sessions_in(
                     record.date
                 ),
             )?;
-        put_session(transaction, series_id, record, expected_minutes).during(
+        put_session(transaction, series_id, record).during(
             transaction,
             format_args!("write session {} of {dataset} {symbol}", record.date),
         )?;
@@ -254,16 +337,15 @@ fn put_session(
     transaction: &Transaction<'_>,
     series_id: i64,
     record: &SessionRecord,
-    expected_minutes: usize,
 ) -> rusqlite::Result<()> {
     let summary = &record.summary;
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO session_record
                  (series_id, session_day, asked_start_us, asked_end_us, asked_at_us, is_settled,
-                  present, off_frame_rows, quarantined, rows, regular_minutes, expected_minutes,
+                  present, off_frame_rows, quarantined, rows, regular_minutes,
                   open, high, low, close, volume, trade_count, vwap)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             series_id,
@@ -277,7 +359,6 @@ fn put_session(
             record.quarantined.to_bytes(),
             record.rows(),
             summary.minutes,
-            stored_count(u64::try_from(expected_minutes).unwrap_or(u64::MAX)),
             summary.open,
             summary.high,
             summary.low,
@@ -289,13 +370,13 @@ fn put_session(
         .map(|_| ())
 }
 
-/// How many regular minutes a full session of `symbol` has; 0 on a day without a session.
-fn expected_minutes(symbol: &Symbol, date: SessionDate) -> Result<usize, StoreError> {
-    let session = Calendar::of(symbol).session(date).map_err(|error| {
+/// Refuses a session of which the calendar cannot tell the minutes.
+fn check_known(symbol: &Symbol, date: SessionDate) -> Result<(), StoreError> {
+    let known = Calendar::of(symbol).session(date);
+    known.map(|_| ()).map_err(|error| {
         let context = format!("cannot tell the minutes of session {date} of {symbol}");
         StoreError::new(StoreErrorKind::Failed, context).caused_by(error)
-    })?;
-    Ok(session.map_or(0, |session| session.expected_range(Segment::Regular).len()))
+    })
 }
 
 fn session_record(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {

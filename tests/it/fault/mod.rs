@@ -105,13 +105,20 @@ pub(crate) fn downgrade(path: &Path) {
         "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'migration'",
     );
     for table in tables {
-        let columns = names(
-            &old,
-            &format!("SELECT name FROM pragma_table_info('{table}', 'main')"),
-        )
-        .join(", ");
+        let columns_of = |database: &str| {
+            let sql = format!("SELECT name FROM pragma_table_info('{table}', '{database}')");
+            names(&old, &sql)
+        };
+        let (columns, present) = (columns_of("main"), columns_of("new"));
+        // A column that is gone was of no use at the end, so that any value will do.
+        let values = columns.iter().map(|column| match present.contains(column) {
+            true => column.as_str(),
+            false => "0",
+        });
+        let values = values.collect::<Vec<_>>().join(", ");
+        let columns = columns.join(", ");
         let copy = format!(
-            "DELETE FROM main.{table}; INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}"
+            "DELETE FROM main.{table}; INSERT INTO main.{table} ({columns}) SELECT {values} FROM new.{table}"
         );
         old.execute_batch(&copy).unwrap();
     }

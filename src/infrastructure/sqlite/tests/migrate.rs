@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::super::connect::{self, Access};
 use super::super::migrate::{MIGRATIONS, Migration, check_current, copy_database, upgrade};
 use super::*;
+use crate::domain::ports::SymbolBarsRepository;
 
 /// The version before the one that these tests add.
 const LATEST: i64 = MIGRATIONS.len().cast_signed() as i64;
@@ -251,4 +252,51 @@ fn a_database_of_the_first_schema_is_upgraded_with_its_jobs() {
         .unwrap();
     assert_eq!((jobs[0].spec(), &jobs[0].owner().lease), (None, &None));
     assert!(folder.path().join("marketpipe.db.backup-v1").exists());
+}
+
+#[test]
+fn a_ledger_with_expected_minutes_is_upgraded_with_its_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("marketpipe.db");
+    connect::create_file(&path).unwrap();
+    let mut conn = connect::open_connection(&path, Access::ReadWrite).unwrap();
+    upgrade(&mut conn, &path, &MIGRATIONS[..6]).unwrap();
+    conn.execute_batch(
+        "INSERT INTO series VALUES (1, 'alpaca/sip/raw', 'AAPL');
+         INSERT INTO session_record
+             (series_id, session_day, asked_start_us, asked_end_us, asked_at_us, is_settled, present,
+              off_frame_rows, quarantined, rows, regular_minutes, expected_minutes, close, volume)
+         VALUES (1, 19906, 1, 2, 3, 1, x'', 4, x'', 5, 3, 390, 10.5, 7.5);",
+    )
+    .unwrap();
+    let columns =
+        "asked_start_us, asked_end_us, off_frame_rows, rows, regular_minutes, close, volume";
+    let stored = |conn: &Connection| {
+        conn.query_row(
+            &format!("SELECT {columns} FROM session_record WHERE session_day = 19906"),
+            [],
+            |row| {
+                let whole: [i64; 5] = [
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                ];
+                let real: [f64; 2] = [row.get(5)?, row.get(6)?];
+                Ok((whole, real))
+            },
+        )
+        .unwrap()
+    };
+    let before = stored(&conn);
+    assert_eq!(before, ([1, 2, 4, 5, 3], [10.5, 7.5]));
+    upgrade(&mut conn, &path, &MIGRATIONS).unwrap();
+    assert_eq!(stored(&conn), before);
+    let statuses = SqliteSymbolBarsRepository::new(Database::open(&path).unwrap());
+    let statuses = statuses.list_status(&[]).unwrap();
+    assert_eq!(
+        (statuses[0].regular_minutes, statuses[0].expected_minutes),
+        (3, 390)
+    );
 }

@@ -19,7 +19,7 @@ fn open_us(day: &str) -> i64 {
         .open_us()
 }
 
-fn bad_row(job: JobId, symbol: &str, ts_us: Option<i64>) -> QuarantinedRow {
+pub(super) fn bad_row(job: JobId, symbol: &str, ts_us: Option<i64>) -> QuarantinedRow {
     QuarantinedRow {
         dataset: dataset(),
         symbol: symbol.into(),
@@ -32,7 +32,7 @@ fn bad_row(job: JobId, symbol: &str, ts_us: Option<i64>) -> QuarantinedRow {
     }
 }
 
-fn revision(job: JobId, name: &str, ts_us: i64, new: Option<Bar>) -> RevisionRow {
+pub(super) fn revision(job: JobId, name: &str, ts_us: i64, new: Option<Bar>) -> RevisionRow {
     let old = Bar {
         vwap: None,
         ..bar_at(ts_us, 10.0)

@@ -113,6 +113,33 @@ fn status_sums_up_by_series_in_order() {
 }
 
 #[test]
+fn sessions_between_two_that_were_asked_for_are_expected_whole() {
+    let (_folder, database) = database();
+    let ledger = ledger(&database);
+    // Between them lie a half day, a holiday, a weekend and two full days.
+    let days = [record("2024-07-02", 390), record("2024-07-09", 390)];
+    ledger
+        .put_sessions(&dataset(), &symbol("MSFT"), &days)
+        .unwrap();
+    ledger
+        .put_sessions(&dataset(), &symbol("AAPL"), &days[..1])
+        .unwrap();
+    // What the plan does not include was asked for, too.
+    ledger
+        .note_not_entitled(&dataset(), &[symbol("AAPL")], &[date("2024-07-05")], 1)
+        .unwrap();
+    let statuses = ledger.list_status(&[]).unwrap();
+    let minutes: Vec<_> = statuses
+        .iter()
+        .map(|status| (status.regular_minutes, status.expected_minutes))
+        .collect();
+    assert_eq!(
+        minutes,
+        [(390, 390 + 210 + 390), (780, 390 + 210 + 390 + 390 + 390)]
+    );
+}
+
+#[test]
 fn status_counts_minutes_by_their_files_and_derived_bars_beside_them() {
     let (_folder, database) = database();
     let ledger = ledger(&database);

@@ -210,6 +210,27 @@ fn minutes_are_summed_over_the_sessions_that_were_asked_for() {
 }
 
 #[test]
+fn a_dataset_is_expected_to_have_what_its_series_are() {
+    let (_folder, database) = database();
+    let ledger = ledger(&database);
+    let days = [record("2024-07-02", 390), record("2024-07-05", 390)];
+    ledger
+        .put_sessions(&dataset(), &symbol("AAPL"), &days)
+        .unwrap();
+    ledger
+        .put_sessions(&dataset(), &symbol("BTC/USD"), &days)
+        .unwrap();
+    ledger
+        .note_not_entitled(&dataset(), &[symbol("ONLY")], &[date("2024-07-03")], 1)
+        .unwrap();
+    let statuses = ledger.list_status(&[]).unwrap();
+    let expected: u64 = statuses.iter().map(|status| status.expected_minutes).sum();
+    assert_eq!(expected, 390 + 210 + 390 + 4 * 1440 + 210);
+    assert_eq!(only(&database).minutes_expected, expected);
+    assert_eq!(only(&database).minutes_present, 4 * 390);
+}
+
+#[test]
 fn the_newest_minute_is_told_with_a_symbol_that_has_it() {
     let (_folder, database) = database();
     put_files(

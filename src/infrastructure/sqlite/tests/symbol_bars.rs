@@ -2,11 +2,13 @@
 
 use proptest::prelude::*;
 
+use super::catalog::{COMMIT, catalog, july, redo};
+use super::ohlcv::{bad_row, revision};
 use super::*;
 use crate::domain::SessionRecord;
 use crate::domain::instant::InstantRange;
 use crate::domain::minute_set::MinuteSet;
-use crate::domain::ports::SymbolBarsRepository;
+use crate::domain::ports::{Forgotten, OhlcvRepository, SymbolBarsRepository};
 use crate::domain::services::ohlcv_calculation::DailySummary;
 
 pub(super) fn ledger(database: &Database) -> SqliteSymbolBarsRepository {
@@ -247,6 +249,80 @@ fn a_session_beyond_the_calendar_is_refused_with_its_neighbours() {
 }
 
 #[test]
+fn a_series_is_forgotten_only_where_nothing_is_held_of_it() {
+    let (_folder, database) = database();
+    let ledger = ledger(&database);
+    let rows = SqliteOhlcvRepository::new(database.clone());
+    let job = new_job(&database).id();
+    let ask = |name: &str| {
+        ledger
+            .put_sessions(&dataset(), &symbol(name), &[record("2024-07-02", 0)])
+            .unwrap();
+    };
+    let holders: [(&str, &dyn Fn()); 6] = [
+        ("LOST", &|| {
+            let lost = record("2024-07-03", 0).unasked();
+            ledger
+                .put_sessions(&dataset(), &symbol("LOST"), &[lost])
+                .unwrap();
+        }),
+        ("BARS", &|| {
+            ledger
+                .put_sessions(&dataset(), &symbol("BARS"), &[record("2024-07-03", 1)])
+                .unwrap();
+        }),
+        ("FILE", &|| {
+            catalog(&database)
+                .put_files(&[july("FILE")], &COMMIT)
+                .unwrap();
+        }),
+        ("REDO", &|| {
+            catalog(&database).put_redo(0, &[redo("REDO", 0)]).unwrap();
+        }),
+        ("BAD", &|| {
+            rows.put_quarantined(&[bad_row(job, "BAD", Some(1))])
+                .unwrap();
+        }),
+        ("OLD", &|| {
+            rows.put_revisions(&[revision(job, "OLD", 0, None)])
+                .unwrap();
+        }),
+    ];
+    for (name, hold) in holders {
+        ask(name);
+        hold();
+    }
+    ask("APPL");
+    let refused = [date("2024-07-05"), date("2024-07-08")];
+    ledger
+        .note_not_entitled(&dataset(), &[symbol("APPL")], &refused, 1)
+        .unwrap();
+    let other: Dataset = "alpaca/iex/raw".parse().unwrap();
+    ledger
+        .put_sessions(&other, &symbol("APPL"), &[record("2024-07-02", 0)])
+        .unwrap();
+    let records = count(&database, "session_record");
+    let forget = |name: &str| ledger.forget(&symbol(name), Some(&dataset())).unwrap();
+    for (name, _) in holders {
+        assert_eq!(forget(name), [(dataset(), Forgotten::Nothing)], "{name}");
+    }
+    assert_eq!(count(&database, "session_record"), records);
+    assert_eq!(forget("APPL"), [(dataset(), Forgotten::Sessions(3))]);
+    assert_eq!(
+        (
+            count(&database, "session_record"),
+            count(&database, "not_entitled")
+        ),
+        (records - 1, 0)
+    );
+    let left = ledger.list_series(&[symbol("APPL")]).unwrap();
+    assert_eq!(left.len(), 1, "that of the other dataset");
+    assert_eq!(forget("APPL"), []);
+    let everywhere = ledger.forget(&symbol("APPL"), None).unwrap();
+    assert_eq!(everywhere, [(other, Forgotten::Sessions(1))]);
+}
+
+#[test]
 fn damaged_records_are_reported_not_guessed() {
     let (_folder, database) = database();
     let (ledger, aapl) = (ledger(&database), symbol("AAPL"));
@@ -296,6 +372,7 @@ fn every_method_names_the_file_when_it_fails() {
             &database,
             ledger.delete_sessions(&dataset(), &aapl, day, day),
         );
+        failure(&database, ledger.forget(&aapl, None));
         failure(&database, ledger.list_status(&[]));
     }
 }

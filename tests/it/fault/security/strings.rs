@@ -151,9 +151,16 @@ fn a_hostile_symbol_of_the_user_makes_no_file_and_no_request() {
         .step_by(trials(6, 1))
     {
         let option = format!("--symbols={text}");
-        for command in ["status", "gaps", "validate", "aggregate", "repair"]
-            .iter()
-            .take(trials(1, 5))
+        for command in [
+            "status",
+            "gaps",
+            "validate",
+            "aggregate",
+            "repair",
+            "forget",
+        ]
+        .iter()
+        .take(trials(1, 6))
         {
             let ran = lab.run(&[command, &option]);
             assert_orderly(&ran, text);
