@@ -84,10 +84,11 @@ pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliErro
             && args.reason.is_none_or(|reason| found.gap.reason == reason)
     });
     let is_short = tell_never_asked(session, stores.ledger.as_ref(), &request)?;
-    if gaps.is_empty() {
-        session.say("no gaps");
-    } else {
-        session.say(&totals(&gaps));
+    match gaps.is_empty() {
+        false => session.say(&totals(&gaps)),
+        // Of what was never asked for it would be no comfort.
+        true if is_short => {}
+        true => session.say("no gaps"),
     }
     let rows = gaps.iter().map(row).collect();
     let written = session.write_fitting("gaps", &COLUMNS, rows, &COLUMNS_TO_DROP)?;

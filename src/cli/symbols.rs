@@ -80,7 +80,7 @@ pub(super) fn tell_absent<'a>(
     let in_dataset = dataset.map_or_else(String::new, |dataset| format!(" in {dataset}"));
     let words = match (absent.is_empty(), dataset.is_some() && held.is_empty()) {
         (false, _) => format!("{what} of {}{in_dataset}", absent.join(", ")),
-        (true, true) => format!("{what}{in_dataset}"),
+        (true, true) => format!("{what}{in_dataset}; `marketpipe status` names every dataset"),
         (true, false) => return false,
     };
     session.insist(&words);

@@ -398,6 +398,7 @@ fn what_nothing_is_held_of_is_named_by_every_command_that_reads() {
         ] {
             let ran = lab.run(&[command, named].concat());
             assert_eq!(ran.code, 3, "{command:?} {named:?}: {}", ran.stderr);
+            assert!(!ran.stderr.contains("no gaps"), "{named:?}");
             assert!(
                 ran.stderr.contains(words),
                 "{command:?} {named:?}: {}",
