@@ -176,10 +176,11 @@ impl<'a> Fetchers<'a> {
             }
             Some(Err(error)) => {
                 self.is_down.store(is_outage(error.kind), Ordering::Relaxed);
-                // Two units in a row that the limit starved for as long as one may wait: the others would fare no better.
+                // Two units in a row that the limit starved for as long as one may wait, or one that was told to come back
+                // later than that: the others would fare no better.
                 let is_limited = error.kind == ProviderErrorKind::RateLimited;
                 let was_limited = self.is_limited.swap(is_limited, Ordering::Relaxed);
-                let is_exhausted = is_limited && was_limited;
+                let is_exhausted = is_limited && (was_limited || error.is_lasting);
                 if round == Round::First && error.kind.is_retryable() && !is_exhausted {
                     return Some(Deferred {
                         unit,

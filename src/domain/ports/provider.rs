@@ -167,6 +167,8 @@ pub struct ProviderError {
     pub requests: u64,
     /// When the provider refused by its own clock, UTC microseconds; `None` when it does not say.
     pub answered_at_us: Option<i64>,
+    /// Whether the provider wants to be left alone for longer than any request waits.
+    pub is_lasting: bool,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -181,6 +183,7 @@ impl ProviderError {
             symbol: None,
             requests: 0,
             answered_at_us: None,
+            is_lasting: false,
             source: None,
         }
     }

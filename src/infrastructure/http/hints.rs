@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
+use super::retry::LONGEST_WAIT;
 use crate::domain::instant::format_utc;
 
 /// The longest wait that is believed; callers clamp to what they can afford.
@@ -21,6 +22,13 @@ pub struct Pause {
     pub wait: Duration,
     /// The end by the server's clock, UTC microseconds, where its clock is known.
     pub until_us: Option<i64>,
+}
+
+impl Pause {
+    /// Whether it is longer than any request waits.
+    pub(crate) fn is_lasting(self) -> bool {
+        self.wait > LONGEST_WAIT
+    }
 }
 
 impl fmt::Display for Pause {

@@ -12,6 +12,9 @@ use super::delay::DelaySource;
 use super::error::HttpError;
 use super::hints::Pause;
 
+/// The usual budget of one request for failures and waits.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
 /// How often and how patiently a request is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -32,7 +35,7 @@ impl Default for RetryPolicy {
             max_attempts: 5,
             base_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(30),
-            max_total_wait: Duration::from_secs(120),
+            max_total_wait: LONGEST_WAIT,
         }
     }
 }

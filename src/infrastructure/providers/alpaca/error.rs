@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::domain::Symbol;
 use crate::domain::ports::{ProviderError, ProviderErrorKind};
 use crate::infrastructure::http::{
-    HttpAnswer, HttpError, HttpErrorKind, HttpSetupError, answered_at_us, printable,
+    HttpAnswer, HttpError, HttpErrorKind, HttpSetupError, Pause, answered_at_us, printable,
 };
 
 use super::options::AlpacaCredentials;
@@ -83,6 +83,7 @@ impl Asked<'_> {
             symbol: invalid,
             requests: u64::from(answer.attempts),
             answered_at_us: answered_at_us(&answer.headers),
+            is_lasting: answer.pause.is_some_and(Pause::is_lasting),
             ..ProviderError::new(kind, context)
         }
     }
