@@ -93,10 +93,7 @@ pub(super) fn run(session: &CliSession, args: &AggregateArgs) -> Result<Exit, Cl
         }
         exit_of(&report, &stopping)
     };
-    Ok(match exit {
-        Exit::Done if is_short => Exit::Partial,
-        exit => exit,
-    })
+    Ok(exit.or_partial(is_short))
 }
 
 /// What `ingest --aggregate` does afterwards: the ingested symbols, in the years of the sessions that were asked for.

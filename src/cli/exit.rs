@@ -58,6 +58,15 @@ impl Exit {
         Self::Terminated,
     ];
 
+    /// What is done is partial where something that was named is not there; how else it ended goes before that.
+    #[must_use]
+    pub const fn or_partial(self, is_short: bool) -> Self {
+        match self {
+            Self::Done if is_short => Self::Partial,
+            exit => exit,
+        }
+    }
+
     /// The code that the process ends with.
     pub const fn code(self) -> u8 {
         match self {

@@ -143,10 +143,7 @@ pub(super) fn run(session: &CliSession, args: &ExportArgs) -> Result<Exit, CliEr
     session.say(&summary(&written, &missing));
     // Without dates all that is kept was asked for, and no more.
     let is_short = dates != (None, None) && missing.past_sessions() > 0;
-    Ok(match absent.is_empty() && !is_short {
-        true => Exit::Done,
-        false => Exit::Partial,
-    })
+    Ok(Exit::Done.or_partial(is_short || !absent.is_empty()))
 }
 
 fn format_of(args: &ExportArgs) -> Result<ExportFormat, CliError> {

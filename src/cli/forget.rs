@@ -67,8 +67,5 @@ pub(super) fn run(session: &CliSession, args: &ForgetArgs) -> Result<Exit, CliEr
     }
     let what = "nothing was asked for";
     is_short |= tell_absent(session, what, &symbols, args.dataset.as_ref(), known);
-    Ok(match is_short {
-        true => Exit::Partial,
-        false => Exit::Done,
-    })
+    Ok(Exit::Done.or_partial(is_short))
 }

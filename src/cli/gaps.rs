@@ -92,10 +92,7 @@ pub(super) fn run(session: &CliSession, args: &GapsArgs) -> Result<Exit, CliErro
     }
     let rows = gaps.iter().map(row).collect();
     let written = session.write_fitting("gaps", &COLUMNS, rows, &COLUMNS_TO_DROP)?;
-    Ok(match is_short {
-        true => Exit::Partial,
-        false => written,
-    })
+    Ok(written.or_partial(is_short))
 }
 
 /// Says what of the request was never asked for at all, if anything: it has no gaps, and no bars either.

@@ -183,10 +183,7 @@ pub(super) fn run(session: &CliSession, args: &ImportArgs) -> Result<Exit, CliEr
         validates: args.validate,
     };
     let exit = ran.follow_up_and_tell(session, follow_up)?;
-    Ok(match exit {
-        Exit::Done if has_refused => Exit::Partial,
-        exit => exit,
-    })
+    Ok(exit.or_partial(has_refused))
 }
 
 fn options_of(session: &CliSession, args: &ImportArgs) -> Result<ReadOptions, CliError> {

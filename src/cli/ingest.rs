@@ -107,8 +107,7 @@ pub(super) fn run(session: &CliSession, args: &IngestArgs) -> Result<Exit, CliEr
         validates: args.validate,
     };
     let exit = ran.follow_up_and_tell(session, follow_up)?;
-    let is_complete = list.malformed.is_empty() || exit != Exit::Done;
-    Ok(if is_complete { exit } else { Exit::Partial })
+    Ok(exit.or_partial(!list.malformed.is_empty()))
 }
 
 /// The order that the arguments give; what the configuration decides is written down, so that it can be run again.

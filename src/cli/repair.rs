@@ -92,7 +92,7 @@ pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliEr
         if !is_short {
             session.say("nothing to repair: everything in the range was asked for and is there");
         }
-        return Ok(partial_if(is_short));
+        return Ok(Exit::Done.or_partial(is_short));
     }
     let limits = RunLimits::of(&args.limits);
     let mut worst = Ok(Exit::Done);
@@ -106,21 +106,11 @@ pub(super) fn run(session: &CliSession, args: &RepairArgs) -> Result<Exit, CliEr
             break;
         }
     }
-    match worst {
-        Ok(Exit::Done) => Ok(partial_if(is_short)),
-        worst => worst,
-    }
+    worst.map(|exit| exit.or_partial(is_short))
 }
 
 /// What a narrow terminal can do without, the least missed first.
 const COLUMNS_TO_DROP: [&str; 4] = ["rows_held", "sessions_settled", "dataset", "sessions"];
-
-const fn partial_if(is_short: bool) -> Exit {
-    match is_short {
-        true => Exit::Partial,
-        false => Exit::Done,
-    }
-}
 
 /// Prints what would be asked for. Reads no file of the lake, and so knows of no damage.
 fn show(session: &CliSession, args: &RepairArgs, request: &GapsRequest) -> Result<Exit, CliError> {
@@ -140,10 +130,7 @@ fn show(session: &CliSession, args: &RepairArgs, request: &GapsRequest) -> Resul
     }
     let columns = [&["dataset"], &PLAN_COLUMNS[..]].concat();
     let shown = session.write_fitting("repair", &columns, rows, &COLUMNS_TO_DROP)?;
-    Ok(match found.is_short {
-        true => Exit::Partial,
-        false => shown,
-    })
+    Ok(shown.or_partial(found.is_short))
 }
 
 /// What is to be asked for.

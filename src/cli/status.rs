@@ -46,10 +46,7 @@ pub(super) fn run(session: &CliSession, args: &StatusArgs) -> Result<Exit, CliEr
     let is_short = tell_absent(session, "nothing is held", &symbols, wanted, there);
     let rows = held.iter().map(row).collect();
     let written = session.write_fitting("status", &COLUMNS, rows, &COLUMNS_TO_DROP)?;
-    Ok(match is_short {
-        true => Exit::Partial,
-        false => written,
-    })
+    Ok(written.or_partial(is_short))
 }
 
 fn row(status: &SeriesStatus) -> Vec<Value> {

@@ -195,10 +195,7 @@ fn validate(session: &CliSession, args: &ValidateArgs) -> Result<Exit, CliError>
         }
     }
     tell(session, exit, &words);
-    Ok(match exit {
-        Exit::Done if is_short => Exit::Partial,
-        exit => exit,
-    })
+    Ok(exit.or_partial(is_short))
 }
 
 /// One validation, and by what it is judged.
